@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The 4-tuple that names a TCP connection, and the hash under which workers keep it. The frame
+// parser fills one in per received segment; the flow tables of the engine look it up, on the thread
+// of the worker. Receive-side scaling has its own hash, which the hardware defines.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "netmem/wire/ip_address.h"
+
+namespace devmem {
+
+// Seen from this machine: for a received frame `local` is the destination, for a sent one the
+// source. Ports are in host order.
+struct FlowKey {
+  IpAddress local = {};
+  IpAddress remote = {};
+  uint16_t local_port = 0;
+  uint16_t remote_port = 0;
+
+  friend constexpr bool operator==(const FlowKey&, const FlowKey&) = default;
+};
+
+// The two halves of the full 128-bit product, xor-ed: every input bit reaches the middle of the
+// product, and the fold brings the middle to both ends.
+constexpr uint64_t FoldedProduct(uint64_t a, uint64_t b) {
+  __extension__ using Uint128 = unsigned __int128;
+  const Uint128 product = static_cast<Uint128>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+// A 64-bit hash of the whole key, all of whose bits are usable. Keep `seed` random and secret: a
+// peer picks its address and port, so a known seed would let it aim at one bucket. The constants
+// are the fractional digits of the square roots of the first primes.
+constexpr uint64_t HashFlow(const FlowKey& flow, uint64_t seed) {
+  const uint64_t ports = uint64_t{flow.local_port} << 16 | flow.remote_port;
+  const uint64_t low = FoldedProduct(flow.local.low() ^ seed ^ 0x6a09e667f3bcc908,
+                                     flow.remote.low() ^ std::rotl(seed, 32) ^ 0x510e527fade682d1);
+  const uint64_t high = FoldedProduct(flow.local.high() ^ seed ^ 0xbb67ae8584caa73b,
+                                      flow.remote.high() ^ seed ^ 0x3c6ef372fe94f82b);
+  return FoldedProduct(low ^ ports ^ 0xa54ff53a5f1d36f1, high ^ ports << 32 ^ seed);
+}
+
+}  // namespace devmem
