@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every bound of the memory layer, with its unit in its name. Included by the providers, by their
+// tests and by whoever prints a bound; constants only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace devmem {
+
+// The two page sizes that a region may be made of. Small pages are those of x86-64 and of arm64
+// kernels built with 4 KiB pages; huge pages are the 2 MiB hugetlb pages of both.
+inline constexpr uint64_t kSmallPageBytes = 4096;
+inline constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
+
+// The largest region that can be asked for: 1 TiB. A provider also refuses more than its machine
+// has; this bound keeps every offset, every chunk index and every sum of them far from overflow.
+inline constexpr uint64_t kRegionBytesMax = uint64_t{1} << 40;
+
+// The longest label of a region. memfd_create(2) allows 249 bytes after its own "memfd:" prefix.
+inline constexpr size_t kRegionLabelBytesMax = 249;
+
+static_assert(kHugePageBytes % kSmallPageBytes == 0);
+static_assert(kRegionBytesMax % kHugePageBytes == 0);
+static_assert(kRegionBytesMax / kSmallPageBytes <= UINT32_MAX, "a page index fits 32 bits");
+static_assert(sizeof("memfd:") - 1 + kRegionLabelBytesMax <= 255, "a label fits NAME_MAX");
+
+}  // namespace devmem

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// MappedMemory: a mapping of a region into this process, before it is given to the one class that
+// may use its address. Made by the providers on the control thread, handed to DmaMapping (for a
+// NIC) or RegionView (for the region's owner); nobody else can learn the address.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace devmem {
+
+enum class MapAccess {
+  kReadOnly,
+  kReadWrite,
+};
+
+// Invariants:
+//   1. address_ is null and bytes_ is 0 (moved from), or [address_, address_ + bytes_) is one
+//      mapping that this object alone unmaps.
+//   2. The address leaves this object only through the two friends.
+class MappedMemory {
+ public:
+  // Maps the first `bytes` bytes of the file `fd` as shared memory. The mapping keeps the memory
+  // alive without the descriptor.
+  static absl::StatusOr<MappedMemory> MapFile(int fd, uint64_t bytes, MapAccess access);
+
+  ~MappedMemory();
+  MappedMemory(MappedMemory&& other) noexcept;
+  MappedMemory& operator=(MappedMemory&& other) noexcept;
+  MappedMemory(const MappedMemory&) = delete;
+  MappedMemory& operator=(const MappedMemory&) = delete;
+
+  size_t bytes() const { return bytes_; }
+
+  // Makes every page present and writable now, so that a later access does not fault. Fails when
+  // the machine cannot supply the pages. Needs MapAccess::kReadWrite and Linux 5.14.
+  absl::Status Populate();
+
+  // Keeps the pages in memory until unmapped. kResourceExhausted or kPermissionDenied where
+  // RLIMIT_MEMLOCK is in the way.
+  absl::Status Lock();
+
+ private:
+  friend class DmaMapping;
+  friend class RegionView;
+
+  MappedMemory(uint8_t* address, size_t bytes) : address_(address), bytes_(bytes) {}
+
+  uint8_t* address_;
+  size_t bytes_;
+};
+
+}  // namespace devmem

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The "memfd" provider: regions that are sealed anonymous files of host memory, of small or huge
+// pages. The default, for every machine, and what tests use for device memory. Control thread only.
+// memfd_create(2), fcntl(2) on file seals.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "provider/provider.h"
+
+namespace devmem {
+
+// Its regions are pinned, have a file handle that can be passed on, and are sealed against
+// shrinking, growing and further seals: no holder of the handle can pull pages from under a NIC.
+class MemfdProvider final : public Provider {
+ public:
+  absl::string_view name() const override { return "memfd"; }
+  absl::StatusOr<std::unique_ptr<Region>> Allocate(const AllocateOptions& options) override;
+};
+
+}  // namespace devmem

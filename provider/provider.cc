@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// See provider.h. The list of providers: a new kind of memory adds its include and its line.
+#include "provider/provider.h"
+
+#include <array>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "provider/memfd_provider.h"
+
+namespace devmem {
+namespace {
+
+// In the order in which messages name them: what works everywhere comes first.
+std::array<Provider*, 1>& Providers() {
+  static MemfdProvider memfd;
+  static std::array<Provider*, 1> providers = {&memfd};
+  return providers;
+}
+
+void AppendName(std::string* out, const Provider* provider) {
+  absl::StrAppend(out, provider->name());
+}
+
+}  // namespace
+
+absl::StatusOr<Provider*> FindProvider(absl::string_view name) {
+  for (Provider* const provider : Providers()) {
+    if (provider->name() == name) return provider;
+  }
+  return absl::NotFoundError(absl::StrCat("there is no provider \"", name, "\"; choose one of: ",
+                                          absl::StrJoin(Providers(), ", ", AppendName)));
+}
+
+}  // namespace devmem

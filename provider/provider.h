@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Provider: where regions come from, and the list of those that exist. A further kind of memory is
+// one more file pair with a subclass here and one line in provider.cc. Control thread only. DESIGN
+// sections 2 and 9.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "provider/import_policy.h"
+#include "provider/region.h"
+
+namespace devmem {
+
+struct AllocateOptions {
+  // Size of the region: a positive multiple of its page size, at most kRegionBytesMax and at most
+  // what the provider's machine or device has.
+  uint64_t bytes = 0;
+
+  // Pages of 2 MiB in place of 4 KiB: fewer TLB misses, never swapped. Refused, not replaced by
+  // small pages, where the system has none to give.
+  bool huge_pages = false;
+
+  // The owner's word for the region, for messages and /proc; at most kRegionLabelBytesMax bytes.
+  std::string label = {};
+
+  // Who may import the region.
+  ImportPolicy policy = ImportPolicy::Everyone();
+};
+
+class Provider {
+ public:
+  virtual ~Provider() = default;
+
+  // The name by which users choose it. Static storage.
+  virtual absl::string_view name() const = 0;
+
+  // A new region of zero bytes, owned by the caller.
+  //
+  // Errors: kInvalidArgument    a size of 0 or not a multiple of the page size, a label too long.
+  //         kOutOfRange         more than kRegionBytesMax or more than the machine has.
+  //         kResourceExhausted  the machine has it but cannot give it now.
+  virtual absl::StatusOr<std::unique_ptr<Region>> Allocate(const AllocateOptions& options) = 0;
+};
+
+// The provider called `name`, which lives as long as the program, or kNotFound with the names that
+// exist.
+absl::StatusOr<Provider*> FindProvider(absl::string_view name);
+
+}  // namespace devmem
