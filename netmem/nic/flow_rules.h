@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which rx queue a flow goes to: the NIC's own match table, in the manner of ethtool -N. TCP's
+// lookup is another one (the ConnectionTable). Rules are added and deleted on the control path by
+// one thread at a time; each rx queue matches against its own FlowMatcher, a copy that it refreshes
+// between polls when the generation has moved, so matching takes no lock.
+
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "netmem/nic/limits.h"
+#include "netmem/wire/flow_key.h"
+
+namespace devmem {
+
+using FlowRuleId = uint32_t;  // From 1; never used twice by one table.
+
+// What a rule matches, seen from this machine; the protocol is TCP. A field left out is a wildcard.
+struct FlowMatch {
+  std::optional<IpAddress> local = std::nullopt;
+  std::optional<IpAddress> remote = std::nullopt;
+  std::optional<uint16_t> local_port = std::nullopt;
+  std::optional<uint16_t> remote_port = std::nullopt;
+
+  friend bool operator==(const FlowMatch&, const FlowMatch&) = default;
+  bool Matches(const FlowKey& flow) const;
+  // Higher for more fields given, and for the same number of fields, for more addresses among them.
+  // The most specific of several matching rules wins, and among equals the older one.
+  uint32_t specificity() const;
+  std::string ToString() const;
+};
+
+struct FlowRule {
+  FlowRuleId id = 0;
+  FlowMatch match = {};
+  uint32_t queue = 0;
+};
+
+// One reader's copy of the rules, arranged for lookup. Plain data; owned by one rx queue.
+//
+// Invariants:
+//   1. rules_ is sorted: most specific first, older first among equals. The lowest index that
+//   matches
+//      a flow is the answer.
+//   2. table_ holds each index + 1 once, under the hash of the rule's fields; 0 is an empty entry.
+//   It
+//      is at most half full, so that every probe ends.
+//   3. masks_ lists the combinations of given fields that occur, most specific first. A lookup
+//   costs
+//      one probe per combination, however many rules there are.
+class FlowMatcher {
+ public:
+  FlowMatcher() = default;
+  explicit FlowMatcher(std::vector<FlowRule> rules);
+
+  // The rule for a flow, or nullptr. Remembers the last answers, so that a run of frames of few
+  // flows costs one comparison each. The rule lives until the matcher is assigned to.
+  const FlowRule* Match(const FlowKey& flow) {
+    Cached& cached = cache_[CacheSlot(flow)];
+    if (!cached.valid || cached.flow != flow) [[unlikely]] {
+      cached = {flow, MatchSlow(flow), true};
+    }
+    return cached.rule < 0 ? nullptr : &rules_[static_cast<uint32_t>(cached.rule)];
+  }
+  bool empty() const { return rules_.empty(); }
+
+ private:
+  struct Cached {
+    FlowKey flow;
+    int32_t rule = -1;  // An index into rules_, or -1: none matches.
+    bool valid = false;
+  };
+  static constexpr uint32_t kCacheBits = 8;
+
+  // A peer that aims at one slot gains nothing but the slow path, whose cost is bounded.
+  static uint32_t CacheSlot(const FlowKey& flow) {
+    const uint64_t ports = uint64_t{flow.local_port} << 16 | flow.remote_port;
+    const uint64_t word = flow.remote.low() ^ flow.remote.high() ^ ports << 24;
+    return static_cast<uint32_t>(word * 0x9e3779b97f4a7c15 >> (64 - kCacheBits));
+  }
+  int32_t MatchSlow(const FlowKey& flow) const;
+  int32_t Probe(uint32_t mask, const FlowKey& fields) const;
+
+  std::vector<FlowRule> rules_;
+  std::vector<uint32_t> masks_;
+  std::vector<uint32_t> table_;
+  std::array<Cached, 1u << kCacheBits> cache_{};
+};
+
+class FlowRules {
+ public:
+  explicit FlowRules(uint32_t queue_count) : queue_count_(queue_count) {}
+  FlowRules(const FlowRules&) = delete;
+  FlowRules& operator=(const FlowRules&) = delete;
+
+  // Errors: kOutOfRange         the queue does not exist.
+  //         kAlreadyExists      the same match is there already; the message names its rule and
+  //         queue. kResourceExhausted  kFlowRulesMax rules are there. kInvalidArgument    local and
+  //         remote of different IP versions, or port 0.
+  absl::StatusOr<FlowRuleId> Add(const FlowMatch& match, uint32_t queue);
+  // Errors: kNotFound.
+  absl::Status Delete(FlowRuleId id);
+  std::vector<FlowRule> List() const;
+
+  // Moves whenever the rules change. Pairs with the release in Add() and Delete(): a reader that
+  // sees the new number gets rules at least that new from Snapshot().
+  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  FlowMatcher Snapshot() const { return FlowMatcher(List()); }
+
+ private:
+  const uint32_t queue_count_;
+  std::atomic<uint64_t> generation_{0};
+  mutable std::mutex mutex_;
+  std::vector<FlowRule> rules_;  // Guarded by mutex_.
+  FlowRuleId next_id_ = 1;       // Guarded by mutex_.
+};
+
+}  // namespace devmem

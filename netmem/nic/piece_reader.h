@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads received bytes back to host memory, for a user who asked for that (Read) and for the answer to a
+// ping. It stands here because nic/ is where the door to the bytes may be opened; the stack above holds
+// pieces only. Used on the worker's thread.
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "netmem/netmem_ref.h"
+#include "netmem/nic/netdev.h"
+
+namespace devmem {
+
+class PieceReader {
+ public:
+  // The memory outlives its use here. A queue without a binding has no device memory.
+  explicit PieceReader(const QueueMemory& host) : host_(host) {}
+  void SetDevice(const QueueMemory& device) { device_ = device; }
+
+  // Copies to.size() bytes of the piece, from `skip_bytes` into it on. The piece is that long.
+  void CopyOut(const Piece& piece, uint32_t skip_bytes, std::span<uint8_t> to) const;
+
+ private:
+  QueueMemory host_;
+  QueueMemory device_;
+};
+
+}  // namespace devmem
