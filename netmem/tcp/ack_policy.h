@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// When one connection acknowledges: RFC 9293 section 3.8.6.3, RFC 5681 section 4.2, and fewer than
+// those for frames that carry many segments (RFC 2525 section 2.13 calls it stretch ACKs; every NIC
+// that merges segments makes them). The receiver reports what arrived, on the worker's thread, and
+// asks at the end of the batch.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "netmem/tcp/limits.h"
+
+namespace devmem {
+
+enum class AckDecision : uint8_t {
+  kNone,     // Nothing to acknowledge.
+  kDelayed,  // Let the delayed-ACK timer run: kDelayedAckMax from the first unacknowledged byte.
+  kNow,      // Send one acknowledgment now.
+};
+
+// The rule:
+//   at once         out of order, duplicate, a hole filled, FIN: the peer's loss recovery waits for
+//   it. end of batch    two segments or more are unacknowledged, or two full segments' worth of
+//   bytes. end of batch    the first kQuickAckSegments segments of a connection: the peer is in
+//   slow start,
+//                   where each delayed ACK costs it a round trip of growth or the whole delay.
+//   delayed         one single segment.
+// A batch may be long: when batch_full() the receiver asks in its middle.
+class AckPolicy {
+ public:
+  AckPolicy() = default;
+  // `mss_bytes` is what we announced: no segment of the peer is larger.
+  explicit AckPolicy(uint32_t mss_bytes) : mss_bytes_(std::max(mss_bytes, kMssBytesMin)) {}
+
+  // rcv_nxt moved over `bytes` that arrived as `segment_count` segments, in one frame or several.
+  void OnInOrder(uint32_t bytes, uint32_t segment_count) {
+    pending_bytes_ = SaturatingAdd(pending_bytes_, bytes);
+    pending_segments_ = SaturatingAdd(pending_segments_, segment_count);
+    if (segment_count != 0) LearnSegment(bytes / segment_count);
+  }
+  void OnOutOfOrder() { now_ = true; }
+  void OnDuplicate() { now_ = true; }   // Also for segments outside of the window.
+  void OnHoleFilled() { now_ = true; }  // RFC 5681 section 4.2: all or part of a gap.
+  void OnFin() { now_ = true; }
+  // The window opened by enough that the peer should hear of it.
+  void OnWindowOpened() { now_ = true; }
+
+  AckDecision Decide() const;
+  bool batch_full() const { return pending_bytes_ >= kAckBatchBytesMax; }
+
+  // Any segment with ACK left: everything is acknowledged.
+  void OnAckSent();
+
+  uint32_t pending_bytes() const { return pending_bytes_; }
+  // The peer's segment size as far as we have seen it.
+  uint32_t rcv_mss_bytes() const { return rcv_mss_bytes_; }
+
+ private:
+  static uint32_t SaturatingAdd(uint32_t a, uint32_t b) { return a + b < a ? UINT32_MAX : a + b; }
+  void LearnSegment(uint32_t bytes) {
+    rcv_mss_bytes_ = std::clamp(bytes, rcv_mss_bytes_, std::max(mss_bytes_, rcv_mss_bytes_));
+  }
+
+  uint32_t mss_bytes_ = kMssBytesDefault;
+  uint32_t rcv_mss_bytes_ = kMssBytesMin;
+  uint32_t pending_bytes_ = 0;
+  uint32_t pending_segments_ = 0;
+  uint32_t quick_segments_left_ = kQuickAckSegments;
+  bool now_ = false;
+};
+
+}  // namespace devmem

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// When an acknowledgment leaves: now, later or not at all.
+#include "netmem/tcp/ack_policy.h"
+
+#include <gtest/gtest.h>
+
+namespace devmem {
+namespace {
+
+constexpr uint32_t kMss = 1448;
+
+// A policy that has used up its quick acknowledgments and owes nothing.
+AckPolicy Settled() {
+  AckPolicy policy(kMss);
+  policy.OnInOrder(kQuickAckSegments * kMss, kQuickAckSegments);
+  policy.OnAckSent();
+  return policy;
+}
+
+TEST(AckPolicyTest, NothingArrivedNothingIsAcknowledged) {
+  EXPECT_EQ(AckPolicy(kMss).Decide(), AckDecision::kNone);
+  EXPECT_EQ(Settled().Decide(), AckDecision::kNone);
+}
+
+TEST(AckPolicyTest, TheFirstSixteenSegmentsAreAcknowledgedWithoutDelay) {
+  AckPolicy policy(kMss);
+  for (uint32_t i = 0; i < 16; ++i) {
+    policy.OnInOrder(kMss, 1);
+    EXPECT_EQ(policy.Decide(), AckDecision::kNow) << i;
+    policy.OnAckSent();
+  }
+  policy.OnInOrder(kMss, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+}
+
+TEST(AckPolicyTest, ASingleSegmentIsDelayedAndTheSecondAcknowledgesBoth) {
+  AckPolicy policy = Settled();
+  policy.OnInOrder(kMss, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.OnInOrder(kMss, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+  policy.OnAckSent();
+  EXPECT_EQ(policy.Decide(), AckDecision::kNone);
+  EXPECT_EQ(policy.pending_bytes(), 0u);
+}
+
+TEST(AckPolicyTest, TwoSmallSegmentsCountAsTwo) {
+  AckPolicy policy = Settled();
+  policy.OnInOrder(1, 1);
+  policy.OnInOrder(1, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+}
+
+TEST(AckPolicyTest, AMergedFrameThatHidesItsSegmentsIsKnownByItsBytes) {
+  AckPolicy policy = Settled();
+  policy.OnInOrder(2 * kMss - 1, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.OnAckSent();
+  policy.OnInOrder(2 * kMss, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+  EXPECT_EQ(policy.rcv_mss_bytes(), kMss);  // It taught no segment larger than we announced.
+}
+
+TEST(AckPolicyTest, LearnsTheSegmentSizeOfThePeerAndDoesNotForgetIt) {
+  AckPolicy policy(kMss);
+  policy.OnInOrder(10 * 536, 10);
+  EXPECT_EQ(policy.rcv_mss_bytes(), 536u);
+  policy.OnInOrder(700, 1);
+  policy.OnInOrder(20, 1);
+  EXPECT_EQ(policy.rcv_mss_bytes(), 700u);
+}
+
+TEST(AckPolicyTest, WhateverThePeersRecoveryWaitsForIsAcknowledgedAtOnce) {
+  const auto decide = [](void (AckPolicy::*event)()) {
+    AckPolicy policy = Settled();
+    (policy.*event)();
+    const AckDecision decision = policy.Decide();
+    policy.OnAckSent();
+    EXPECT_EQ(policy.Decide(), AckDecision::kNone);
+    return decision;
+  };
+  EXPECT_EQ(decide(&AckPolicy::OnOutOfOrder), AckDecision::kNow);
+  EXPECT_EQ(decide(&AckPolicy::OnDuplicate), AckDecision::kNow);
+  EXPECT_EQ(decide(&AckPolicy::OnHoleFilled), AckDecision::kNow);
+  EXPECT_EQ(decide(&AckPolicy::OnFin), AckDecision::kNow);
+  EXPECT_EQ(decide(&AckPolicy::OnWindowOpened), AckDecision::kNow);
+}
+
+TEST(AckPolicyTest, ABatchIsFullAt256KiB) {
+  AckPolicy policy = Settled();
+  for (int i = 0; i < 3; ++i) policy.OnInOrder(64 << 10, 46);
+  policy.OnInOrder((64 << 10) - 1, 46);
+  EXPECT_FALSE(policy.batch_full());
+  policy.OnInOrder(1, 1);
+  EXPECT_TRUE(policy.batch_full());
+  policy.OnAckSent();
+  EXPECT_FALSE(policy.batch_full());
+}
+
+TEST(AckPolicyTest, CountsDoNotWrapHoweverLongNobodyAsks) {
+  AckPolicy policy(kMss);
+  policy.OnInOrder(UINT32_MAX, UINT32_MAX);
+  policy.OnInOrder(2, 2);
+  EXPECT_TRUE(policy.batch_full());
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+}
+
+}  // namespace
+}  // namespace devmem

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// NewReno step by step as RFC 6582 section 3.2 numbers it; growth as RFC 3465 section 2 says.
+#include "netmem/tcp/congestion.h"
+
+#include <algorithm>
+
+namespace devmem {
+
+NewReno::NewReno(uint32_t mss_bytes)
+    : mss_bytes_(std::max(mss_bytes, 1u)), cwnd_bytes_(InitialWindow()) {}
+
+uint32_t NewReno::InitialWindow() const {
+  return std::min(kInitialWindowSegments * mss_bytes_,
+                  std::max(2 * mss_bytes_, kInitialWindowBytesMax));
+}
+
+uint32_t NewReno::HalfOf(uint32_t flight_bytes) const {
+  return std::max(flight_bytes / 2, 2 * mss_bytes_);
+}
+
+void NewReno::SetCwnd(uint64_t bytes) {
+  cwnd_bytes_ = static_cast<uint32_t>(
+      std::clamp<uint64_t>(bytes, mss_bytes_, uint64_t{kCongestionWindowBytesMax}));
+}
+
+void NewReno::SetMss(uint32_t mss_bytes) {
+  mss_bytes_ = std::max(mss_bytes, 1u);
+  ssthresh_bytes_ = std::max(ssthresh_bytes_, 2 * mss_bytes_);
+  SetCwnd(cwnd_bytes_);
+}
+
+AckResult NewReno::OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes) {
+  duplicate_acks_ = 0;
+  limited_transmit_bytes_ = 0;
+  timeout_repeats_ = false;
+  if (in_recovery_) return OnAckInRecovery(snd_una, acked_bytes, flight_bytes);
+  if (has_recover_ && snd_una >= recover_) after_timeout_ = false;
+  if (has_recover_ && snd_una > recover_) has_recover_ = false;
+  Grow(acked_bytes, flight_bytes + acked_bytes);
+  return AckResult::kAdvanced;
+}
+
+AckResult NewReno::OnAckInRecovery(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes) {
+  if (snd_una >= recover_) {
+    // Step 3, full acknowledgment, option (1): no burst when little is in flight.
+    in_recovery_ = false;
+    SetCwnd(std::min(ssthresh_bytes_, std::max(flight_bytes, mss_bytes_) + mss_bytes_));
+    return AckResult::kRecoveryFinished;
+  }
+  // Partial: what left the network deflates cwnd, and the retransmission may replace one segment.
+  const uint32_t deflated = cwnd_bytes_ - std::min(acked_bytes, cwnd_bytes_);
+  SetCwnd(deflated + (acked_bytes >= mss_bytes_ ? mss_bytes_ : 0));
+  const bool first = !saw_partial_;
+  saw_partial_ = true;
+  return first ? AckResult::kFirstPartial : AckResult::kPartial;
+}
+
+void NewReno::Grow(uint32_t acked_bytes, uint32_t flight_before_bytes) {
+  if (cwnd_bytes_ < ssthresh_bytes_) {
+    // A window that is not even half used has proven nothing (RFC 7661 section 1).
+    if (uint64_t{flight_before_bytes} * 2 < cwnd_bytes_) return;
+    // After a timeout one ACK may cover what had been received before it (RFC 3465 section 2.3).
+    const uint32_t limit = (after_timeout_ ? 1 : kAbcLimitSegments) * mss_bytes_;
+    SetCwnd(uint64_t{cwnd_bytes_} + std::min(acked_bytes, limit));
+    return;
+  }
+  if (uint64_t{flight_before_bytes} + mss_bytes_ <= cwnd_bytes_) return;
+  avoidance_bytes_ += std::min(acked_bytes, cwnd_bytes_);
+  if (avoidance_bytes_ < cwnd_bytes_) return;
+  avoidance_bytes_ -= cwnd_bytes_;
+  SetCwnd(uint64_t{cwnd_bytes_} + mss_bytes_);
+}
+
+DupAckResult NewReno::OnDuplicateAck(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes) {
+  if (in_recovery_) {
+    // Step 3 of RFC 5681 section 3.2: one more segment has left the network.
+    const uint32_t inflation = std::min(mss_bytes_, flight_at_loss_bytes_);
+    flight_at_loss_bytes_ -= inflation;
+    SetCwnd(uint64_t{cwnd_bytes_} + inflation);
+    return inflation != 0 ? DupAckResult::kMaySend : DupAckResult::kNone;
+  }
+  // Step 1: what was sent before the last loss may cause duplicates of its own.
+  if (has_recover_ && snd_una <= recover_) return DupAckResult::kNone;
+  if (duplicate_acks_ == 0) flight_at_loss_bytes_ = flight_bytes;
+  if (++duplicate_acks_ < kDuplicateAckThreshold) {
+    limited_transmit_bytes_ += mss_bytes_;
+    return DupAckResult::kMaySend;
+  }
+  in_recovery_ = true;
+  saw_partial_ = false;
+  has_recover_ = true;
+  recover_ = snd_max;
+  duplicate_acks_ = 0;
+  limited_transmit_bytes_ = 0;
+  avoidance_bytes_ = 0;
+  ssthresh_bytes_ = HalfOf(flight_at_loss_bytes_);
+  const uint32_t left_bytes = kDuplicateAckThreshold * mss_bytes_;
+  SetCwnd(uint64_t{ssthresh_bytes_} + left_bytes);
+  flight_at_loss_bytes_ -= std::min(flight_at_loss_bytes_, left_bytes);
+  return DupAckResult::kRetransmit;
+}
+
+void NewReno::OnTimeout(SeqNum snd_max, uint32_t flight_bytes) {
+  // RFC 5681 section 3.1: the same segment timing out again leaves ssthresh alone.
+  if (!timeout_repeats_) ssthresh_bytes_ = HalfOf(flight_bytes);
+  SetCwnd(mss_bytes_);
+  in_recovery_ = false;
+  duplicate_acks_ = 0;
+  limited_transmit_bytes_ = 0;
+  avoidance_bytes_ = 0;
+  has_recover_ = true;
+  recover_ = snd_max;
+  after_timeout_ = true;
+  timeout_repeats_ = true;
+}
+
+void NewReno::OnIdleRestart() { SetCwnd(std::min(cwnd_bytes_, InitialWindow())); }
+
+}  // namespace devmem

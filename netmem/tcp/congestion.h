@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Congestion control of what one connection sends: slow start and congestion avoidance (RFC 5681)
+// by acknowledged bytes (RFC 3465), limited transmit (RFC 3042), and NewReno fast recovery (RFC
+// 6582). The sender calls it on the worker's thread; it decides how much may be in flight and when
+// to send the first unacknowledged segment again, and knows neither segments nor timers.
+#pragma once
+
+#include <cstdint>
+
+#include "netmem/tcp/limits.h"
+#include "netmem/wire/seq_num.h"
+
+namespace devmem {
+
+// What to do after a duplicate acknowledgment.
+enum class DupAckResult : uint8_t {
+  kNone,        // Nothing to do: the losses of a timeout are being repaired.
+  kMaySend,     // window_bytes() grew by one segment: try to send new data.
+  kRetransmit,  // The third one: send the segment at snd_una again now.
+};
+
+// What to do after an acknowledgment of new data.
+enum class AckResult : uint8_t {
+  kAdvanced,          // No recovery is going on.
+  kPartial,           // Fast recovery: send the segment at the new snd_una again now.
+  kFirstPartial,      // As kPartial, and restart the retransmission timer (RFC 6582 section 3.2).
+  kRecoveryFinished,  // Fast recovery ended with this acknowledgment.
+};
+
+//   snd_una                       snd_max
+//      |-------- flight_bytes --------|
+//      |---------------- window_bytes() ---------------|    send while flight < window
+//
+// Invariants:
+//   1. mss_bytes <= cwnd_bytes() <= kCongestionWindowBytesMax.
+//   2. ssthresh_bytes() >= 2 * mss_bytes.
+//   3. recover_ means something only while has_recover_: snd_max at the last loss.
+class NewReno {
+ public:
+  NewReno() : NewReno(kMssBytesDefault) {}
+  // `mss_bytes` is the largest payload of a segment that we send.
+  explicit NewReno(uint32_t mss_bytes);
+
+  uint32_t cwnd_bytes() const { return cwnd_bytes_; }
+  uint32_t ssthresh_bytes() const { return ssthresh_bytes_; }
+  bool in_recovery() const { return in_recovery_; }
+  // How much may be in flight: cwnd plus what limited transmit allows.
+  uint32_t window_bytes() const { return cwnd_bytes_ + limited_transmit_bytes_; }
+
+  // Our SYN or SYN-ACK was lost: the initial window is one segment (RFC 5681 section 3.1).
+  void OnSynLost() { cwnd_bytes_ = mss_bytes_; }
+
+  // The path's MTU changed. Windows in bytes stay as they are, within the invariants.
+  void SetMss(uint32_t mss_bytes);
+
+  // New data was acknowledged: `snd_una` is the new value, `acked_bytes` how far it moved,
+  // `flight_bytes` what is still outstanding after it.
+  AckResult OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes);
+
+  // A duplicate acknowledgment in the sense of RFC 5681 section 2 (all five conditions are the
+  // caller's). `snd_max` is one past the highest number ever sent.
+  DupAckResult OnDuplicateAck(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes);
+
+  // The retransmission timer expired: one segment is sent again, everything else waits.
+  void OnTimeout(SeqNum snd_max, uint32_t flight_bytes);
+
+  // Nothing was sent for longer than the retransmission timeout: RFC 5681 section 4.1.
+  void OnIdleRestart();
+
+ private:
+  uint32_t InitialWindow() const;
+  uint32_t HalfOf(uint32_t flight_bytes) const;
+  void Grow(uint32_t acked_bytes, uint32_t flight_before_bytes);
+  AckResult OnAckInRecovery(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes);
+  void SetCwnd(uint64_t bytes);
+
+  uint32_t mss_bytes_;
+  uint32_t cwnd_bytes_;
+  uint32_t ssthresh_bytes_ = kCongestionWindowBytesMax;
+  uint32_t avoidance_bytes_ = 0;  // Acknowledged since cwnd last grew in congestion avoidance.
+  uint32_t limited_transmit_bytes_ = 0;
+  // Flight at the first duplicate ACK: what limited transmit adds later must not count (RFC 5681
+  // section 3.2, step 2). During recovery, the most that duplicate ACKs may still inflate cwnd by:
+  // there cannot be more of them than segments were in flight.
+  uint32_t flight_at_loss_bytes_ = 0;
+  SeqNum recover_;
+  uint8_t duplicate_acks_ = 0;  // Stops at kDuplicateAckThreshold.
+  bool has_recover_ = false;
+  bool in_recovery_ = false;
+  bool saw_partial_ = false;
+  bool after_timeout_ = false;    // Until recover_ is acknowledged.
+  bool timeout_repeats_ = false;  // No progress since the last timeout.
+};
+
+}  // namespace devmem

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One TCP connection as the engine keeps it (the TCB of RFC 9293 section 3.3.1): its state, its two
+// halves, its negotiated options and its timers. Plain state; the engine's files say what happens
+// to it. Owned by one worker.
+
+#pragma once
+
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "netmem/tcp/ack_policy.h"
+#include "netmem/tcp/receiver.h"
+#include "netmem/tcp/sender.h"
+#include "netmem/tcp/tcp_state.h"
+#include "netmem/tcp/time.h"
+#include "netmem/tcp/timestamps.h"
+#include "netmem/wire/flow_key.h"
+
+namespace devmem {
+
+// Which connection. The generation makes a handle to a slot that was used again name nothing.
+struct ConnectionId {
+  uint32_t index = UINT32_MAX;
+  uint32_t generation = 0;
+
+  friend constexpr bool operator==(ConnectionId, ConnectionId) = default;
+};
+
+using ListenerId = uint32_t;  // From 1.
+
+// Why a connection ended before both sides had closed it.
+enum class CloseReason : uint8_t {
+  kNone,      // Open, or closed in order.
+  kReset,     // The peer sent RST.
+  kRefused,   // RST before both sides had agreed.
+  kTimedOut,  // Retransmissions, probes or the handshake went unanswered.
+  kAborted,   // The user, or the end of the session.
+};
+absl::string_view ToString(CloseReason reason);
+
+inline constexpr uint32_t kNoConnectionIndex = UINT32_MAX;
+
+// What a timer of a connection is for. One wheel entry serves them all: it is armed at the
+// earliest.
+enum TimerKind : uint8_t {
+  kTimerRetransmit,  // RFC 6298; also for SYN and FIN.
+  kTimerPersist,     // RFC 9293 section 3.8.6.1.
+  kTimerDelayedAck,
+  kTimerLifetime,   // TIME-WAIT, and FIN-WAIT-2 that nobody waits for.
+  kTimerKeepalive,  // RFC 9293 section 3.8.4.
+  kTimerKinds,
+};
+
+struct TcpConnection {
+  FlowKey flow;
+  TcpState state = TcpState::kClosed;
+  CloseReason close_reason = CloseReason::kNone;
+  bool bound = false;     // Payload belongs into the queue's binding, not into host memory.
+  bool attached = false;  // The user holds it. Else it is freed as soon as it is closed.
+  bool sack_permitted = false;
+  bool ack_now = false;  // Something other than the policy wants an ACK.
+  bool joined_ledger = false;
+  bool window_scaling = false;  // Both SYNs carried the option.
+  uint8_t rcv_scale = 0;   // Shift of the windows that we announce.
+  uint8_t snd_scale = 0;   // Shift of the peer's.
+  uint8_t retries = 0;     // Of the segment at snd_una, or of the probe, without an answer.
+  uint32_t generation = 1;
+  ListenerId listener = 0;  // That it came from and was not accepted from yet; 0: none.
+  uint32_t next_accept = kNoConnectionIndex;  // Behind it in the accept queue.
+
+  Receiver receiver;
+  AckPolicy ack_policy;
+  TimestampState timestamps;
+  SeqNum last_ack_sent;
+  SeqNum announced_edge;  // The right edge that the peer was told last; see OnConsumed().
+  SeqNum irs;
+
+  Nanos deadline[kTimerKinds] = {kNever, kNever, kNever, kNever, kNever};
+  Nanos armed_at = kNever;  // What the wheel holds; may be earlier than any deadline.
+  Nanos last_heard_at = 0;
+  Nanos keepalive_idle = kNever;  // kNever: keepalive is off.
+
+  Sender sender;
+
+  uint64_t payload_bytes_received = 0;
+  uint64_t payload_bytes_sent = 0;
+};
+
+// An idle connection's cost, but for its table entry and timer.
+static_assert(sizeof(TcpConnection) <= 640);
+
+}  // namespace devmem

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The user's calls of RFC 9293 section 3.10 (OPEN, SEND, RECEIVE, CLOSE, ABORT), and the slots and lists
+// that connections live in.
+
+#include "netmem/tcp/engine.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "provider/check.h"
+
+namespace devmem {
+namespace {
+
+constexpr uint32_t kListenersMax = 4096;
+
+absl::Status CheckConfig(const TcpEngine::Config& config) {
+  if (config.connections_max == 0 || config.connections_max > kConnectionsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("engine of ", config.connections_max,
+                                                   " connections; choose from 1 to ",
+                                                   kConnectionsMax));
+  }
+  if (config.mtu_bytes < kMssBytesMin + 40 || config.mtu_bytes > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("MTU is ", config.mtu_bytes,
+                                                   " bytes; choose from ", kMssBytesMin + 40,
+                                                   " to 65535"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status TcpEngine::NotBound() {
+  return absl::FailedPreconditionError(
+      "the queue has no binding for payload; bind a region to it first, or open the connection "
+      "without a binding");
+}
+
+absl::StatusOr<std::unique_ptr<TcpEngine>> TcpEngine::Create(const Config& config,
+                                                             PieceStore* store, SegmentSink* sink) {
+  absl::Status checked = CheckConfig(config);
+  if (!checked.ok()) return checked;
+  absl::StatusOr<uint8_t> scale = WindowScaleFor(config.window_bytes_max);
+  if (!scale.ok()) return scale.status();
+  absl::StatusOr<SendBuffer> send_buffer = SendBuffer::Create(config.send_buffer_bytes);
+  if (!send_buffer.ok()) return send_buffer.status();
+  absl::StatusOr<ConnectionTable> table =
+      ConnectionTable::Create(config.connections_max, config.secret.low ^ config.secret.high);
+  if (!table.ok()) return table.status();
+  absl::StatusOr<TimerWheel> wheel = TimerWheel::Create(config.connections_max);
+  if (!wheel.ok()) return wheel.status();
+  const uint64_t host_bytes = store->host().capacity_bytes();
+  const uint64_t host_reserve = std::min<uint64_t>(kFramePayloadBytesMax, host_bytes / 2);
+  absl::StatusOr<WindowLedger> ledger = WindowLedger::Create(
+      WindowLedger::Config{host_bytes, host_reserve, config.window_bytes_max});
+  if (!ledger.ok()) return ledger.status();
+  std::unique_ptr<TcpEngine> engine(new TcpEngine(config, store, sink, *std::move(table),
+                                                  *std::move(wheel), *std::move(ledger)));
+  engine->window_scale_ = *scale;
+  engine->host_reserve_bytes_ = host_reserve;
+  if (!engine->slots_.ok() || !engine->ranges_.ok() || !engine->flush_list_.ok() ||
+      !engine->changed_list_.ok() || !engine->credit_list_.ok() ||
+      !engine->time_wait_ring_.ok()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "no address space for ", config.connections_max, " connections; choose fewer"));
+  }
+  return engine;
+}
+
+TcpEngine::TcpEngine(const Config& config, PieceStore* store, SegmentSink* sink,
+                     ConnectionTable table, TimerWheel wheel, WindowLedger host_ledger)
+    : config_(config),
+      store_(store),
+      sink_(sink),
+      table_(std::move(table)),
+      wheel_(std::move(wheel)),
+      ranges_(std::max(config.connections_max, 2 * kReassemblyRangesMax)),
+      host_ledger_(std::move(host_ledger)),
+      slots_(config.connections_max),
+      flush_list_(config.connections_max),
+      changed_list_(config.connections_max),
+      credit_list_(config.connections_max),
+      time_wait_ring_(config.connections_max) {}
+
+TcpEngine::~TcpEngine() {
+  for (uint32_t index = 0; index < fresh_; ++index) {
+    if (slots_[index].constructed != 0) Free(at(index));
+  }
+}
+
+absl::Status TcpEngine::AttachDevice(uint64_t reserve_bytes) {
+  absl::StatusOr<WindowLedger> ledger = WindowLedger::Create(WindowLedger::Config{
+      store_->device()->capacity_bytes(), reserve_bytes, config_.window_bytes_max});
+  if (!ledger.ok()) return ledger.status();
+  device_ledger_ = *std::move(ledger);
+  device_reserve_bytes_ = reserve_bytes;
+  return absl::OkStatus();
+}
+
+void TcpEngine::DetachDevice(Nanos now) {
+  now_ = now;
+  for (Listener& listener : listeners_) {
+    if (listener.id != 0 && listener.bound) (void)CloseListener(listener.id, now);
+  }
+  for (uint32_t index = 0; index < fresh_; ++index) {
+    if (slots_[index].constructed == 0 || !at(index).bound) continue;
+    TcpConnection& connection = at(index);
+    if (connection.state != TcpState::kClosed) {
+      SendReset(connection);
+      CloseNow(connection, CloseReason::kAborted);
+    }
+    if (slots_[index].constructed == 0) continue;
+    // What the user has not taken goes with the binding; the handle stays, to say why.
+    connection.receiver.Clear(MemoryOf());
+    connection.bound = false;
+  }
+  device_ledger_.reset();
+}
+
+uint64_t TcpEngine::promised_bytes(bool bound) const {
+  if (!bound) return host_ledger_.promised_bytes();
+  return device_ledger_.has_value() ? device_ledger_->promised_bytes() : 0;
+}
+
+uint32_t TcpEngine::IndexOf(const TcpConnection& connection) const {
+  const auto* slot = reinterpret_cast<const Slot*>(&connection);
+  return static_cast<uint32_t>(slot - &slots_[0]);
+}
+
+TcpConnection* TcpEngine::NewConnection(const FlowKey& flow, bool bound) {
+  if (free_plus_one_ == 0 && fresh_ == slots_.size() && !RecycleTimeWait()) return nullptr;
+  uint32_t index = 0;
+  if (free_plus_one_ != 0) {
+    index = free_plus_one_ - 1;
+    free_plus_one_ = slots_[index].next_free_plus_one;
+  } else {
+    index = fresh_++;
+  }
+  if (table_.Insert(flow, index) != ConnectionTable::InsertResult::kInserted) {
+    slots_[index].next_free_plus_one = free_plus_one_;
+    free_plus_one_ = index + 1;
+    return nullptr;
+  }
+  Slot& slot = slots_[index];
+  TcpConnection* connection = new (slot.memory.data()) TcpConnection();
+  slot.constructed = 1;
+  connection->generation = ++slot.generation;
+  connection->flow = flow;
+  connection->bound = bound;
+  connection->last_heard_at = now_;
+  ++in_use_;
+  LedgerOf(*connection).Join();
+  connection->joined_ledger = true;
+  return connection;
+}
+
+void TcpEngine::Free(TcpConnection& connection) {
+  const uint32_t index = IndexOf(connection);
+  LeaveLedger(connection);
+  LeaveListener(connection);
+  connection.receiver.Clear(MemoryOf());
+  memory_came_back_ = true;
+  wheel_.Cancel(index);
+  EraseFromTable(connection);
+  connection.~TcpConnection();
+  Slot& slot = slots_[index];
+  slot.constructed = 0;
+  slot.next_free_plus_one = free_plus_one_;
+  free_plus_one_ = index + 1;
+  --in_use_;
+  if (last_index_ == index) last_index_ = kNoConnectionIndex;
+}
+
+// A closed connection that its user still holds has left the table already, and a new one may have its
+// 4-tuple.
+void TcpEngine::EraseFromTable(const TcpConnection& connection) {
+  if (table_.Find(connection.flow) == IndexOf(connection)) (void)table_.Erase(connection.flow);
+}
+
+void TcpEngine::Mark(const TcpConnection& connection, uint8_t flag) {
+  const uint32_t index = IndexOf(connection);
+  uint8_t& flags = slots_[index].list_flags;
+  if ((flags & flag) != 0) return;
+  flags = static_cast<uint8_t>(flags | flag);
+  if (flag == kInFlush) {
+    flush_list_[flush_count_++] = index;
+  } else if (flag == kInChanged) {
+    changed_list_[changed_count_++] = index;
+  } else {
+    credit_list_[credit_count_++] = index;
+  }
+}
+
+void TcpEngine::VisitConnections(absl::FunctionRef<void(const TcpConnection&)> visit) const {
+  for (uint32_t index = 0; index < fresh_; ++index) {
+    if (slots_[index].constructed != 0) visit(slots_[index].connection());
+  }
+}
+
+void TcpEngine::ClearChanged() {
+  for (uint32_t i = 0; i < changed_count_; ++i) {
+    uint8_t& flags = slots_[changed_list_[i]].list_flags;
+    flags = static_cast<uint8_t>(flags & ~kInChanged);
+  }
+  changed_count_ = 0;
+}
+
+TcpEngine::Listener* TcpEngine::FindListener(ListenerId id) {
+  for (Listener& listener : listeners_) {
+    if (listener.id == id && id != 0) return &listener;
+  }
+  return nullptr;
+}
+
+// The exact address wins over the unspecified one.
+const TcpEngine::Listener* TcpEngine::ListenerFor(const FlowKey& flow) const {
+  const Listener* any = nullptr;
+  for (const Listener& listener : listeners_) {
+    if (listener.id == 0 || listener.port != flow.local_port) continue;
+    if (listener.local == flow.local) return &listener;
+    if (listener.local.is_unspecified() && listener.local.is_v4() == flow.local.is_v4()) {
+      any = &listener;
+    }
+  }
+  return any;
+}
+
+bool TcpEngine::Knows(const Segment& segment) const {
+  if (last_index_ != kNoConnectionIndex &&
+      slots_[last_index_].connection().flow == segment.flow) {
+    return true;
+  }
+  if (table_.Find(segment.flow).has_value()) return true;
+  return segment.has(kTcpSyn) && ListenerFor(segment.flow) != nullptr;
+}
+
+absl::StatusOr<ListenerId> TcpEngine::Listen(const IpAddress& local, uint16_t port,
+                                             uint32_t backlog, bool bound) {
+  if (port == 0) return absl::InvalidArgumentError("port 0 cannot be listened on; name one");
+  if (backlog == 0 || backlog > kBacklogMax) {
+    return absl::OutOfRangeError(absl::StrCat("backlog is ", backlog,
+                                              " connections; choose from 1 to ", kBacklogMax));
+  }
+  if (bound && !device_ledger_.has_value()) return NotBound();
+  for (const Listener& listener : listeners_) {
+    if (listener.id == 0 || listener.port != port) continue;
+    if (listener.local.is_v4() != local.is_v4()) continue;
+    if (listener.local == local || listener.local.is_unspecified() || local.is_unspecified()) {
+      return absl::AlreadyExistsError(absl::StrCat("port ", port, " is in use by the listener on ",
+                                                   listener.local.ToString(),
+                                                   "; choose another port or close that one"));
+    }
+  }
+  auto place = std::find_if(listeners_.begin(), listeners_.end(),
+                            [](const Listener& entry) { return entry.id == 0; });
+  if (place == listeners_.end()) {
+    if (listeners_.size() == kListenersMax) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("all ", kListenersMax, " listeners are in use; close one"));
+    }
+    place = listeners_.insert(listeners_.end(), Listener());
+  }
+  *place = Listener();
+  place->id = next_listener_++;
+  place->local = local;
+  place->port = port;
+  place->backlog = backlog;
+  place->bound = bound;
+  return place->id;
+}
+
+absl::Status TcpEngine::CloseListener(ListenerId id, Nanos now) {
+  now_ = now;
+  Listener* listener = FindListener(id);
+  if (listener == nullptr) return absl::NotFoundError(absl::StrCat("no listener has id ", id));
+  for (uint32_t index = 0; index < fresh_; ++index) {
+    if (slots_[index].constructed == 0 || at(index).listener != id) continue;
+    SendReset(at(index));
+    CloseNow(at(index), CloseReason::kAborted);
+  }
+  listener->id = 0;
+  return absl::OkStatus();
+}
+
+bool TcpEngine::HasPending(ListenerId id) const {
+  for (const Listener& listener : listeners_) {
+    if (listener.id == id && id != 0) return listener.accept_head != kNoConnectionIndex;
+  }
+  return false;
+}
+
+std::optional<ConnectionId> TcpEngine::Accept(ListenerId id) {
+  Listener* listener = FindListener(id);
+  if (listener == nullptr || listener->accept_head == kNoConnectionIndex) return std::nullopt;
+  TcpConnection& connection = at(listener->accept_head);
+  LeaveListener(connection);
+  connection.attached = true;
+  return IdOf(connection);
+}
+
+// Takes a half-open or not yet accepted connection off its listener's books.
+void TcpEngine::LeaveListener(TcpConnection& connection) {
+  Listener* listener = FindListener(connection.listener);
+  connection.listener = 0;
+  if (listener == nullptr) return;
+  --listener->pending;
+  const uint32_t index = IndexOf(connection);
+  uint32_t previous = kNoConnectionIndex;
+  for (uint32_t at_index = listener->accept_head; at_index != kNoConnectionIndex;
+       previous = at_index, at_index = at(at_index).next_accept) {
+    if (at_index != index) continue;
+    uint32_t& link =
+        previous == kNoConnectionIndex ? listener->accept_head : at(previous).next_accept;
+    link = connection.next_accept;
+    if (listener->accept_tail == index) listener->accept_tail = previous;
+    connection.next_accept = kNoConnectionIndex;
+    return;
+  }
+}
+
+TcpConnection* TcpEngine::Find(ConnectionId id) {
+  if (id.index >= fresh_ || slots_[id.index].constructed == 0) return nullptr;
+  TcpConnection& connection = at(id.index);
+  return connection.generation == id.generation && connection.attached ? &connection : nullptr;
+}
+
+bool TcpEngine::TakePiece(TcpConnection& connection, Piece* piece) {
+  if (connection.receiver.in_order().empty()) return false;
+  *piece = store_->PopFront(connection.receiver.in_order());
+  return true;
+}
+
+// Cheap while the window is more than half open: the next acknowledgment tells the rest.
+void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
+  if (!CanReceiveData(connection.state)) return;
+  const uint64_t outstanding = connection.receiver.outstanding_bytes();
+  const uint64_t unread = connection.receiver.in_order().bytes();
+  const uint64_t room =
+      config_.window_bytes_max > unread ? config_.window_bytes_max - unread : 0;
+  if (outstanding * 2 > room) return;
+  now_ = now;
+  OpenWindow(connection);
+}
+
+size_t TcpEngine::Send(TcpConnection& connection, std::span<const uint8_t> bytes, Nanos now) {
+  if (connection.sender.fin_queued() || connection.state == TcpState::kClosed) return 0;
+  now_ = now;
+  const size_t queued = connection.sender.Queue(bytes);
+  MarkFlush(connection);
+  return queued;
+}
+
+void TcpEngine::Shutdown(TcpConnection& connection, Nanos now) {
+  now_ = now;
+  if (HasSentFin(connection.state) || connection.state == TcpState::kClosed) return;
+  if (connection.state == TcpState::kSynReceived) {
+    connection.sender.QueueFin();  // Both sides open at once; OnSynAcked() goes on.
+    return;
+  }
+  connection.state = AfterClose(connection.state);
+  if (connection.state == TcpState::kClosed) {
+    CloseNow(connection, CloseReason::kNone);  // SYN-SENT: nothing was agreed on yet.
+    return;
+  }
+  connection.sender.QueueFin();
+  MarkFlush(connection);
+}
+
+void TcpEngine::Abort(TcpConnection& connection, Nanos now) {
+  now_ = now;
+  if (connection.state == TcpState::kClosed) return;
+  SendReset(connection);
+  connection.receiver.Clear(MemoryOf());
+  CloseNow(connection, CloseReason::kAborted);
+}
+
+void TcpEngine::Detach(TcpConnection& connection, Nanos now) {
+  now_ = now;
+  const bool unread = !connection.receiver.in_order().empty();
+  if (unread && connection.state != TcpState::kClosed) {
+    Abort(connection, now);
+  } else {
+    Shutdown(connection, now);
+  }
+  connection.attached = false;
+  if (connection.state == TcpState::kClosed) {
+    Free(connection);
+    return;
+  }
+  if (connection.state == TcpState::kTimeWait) ListInTimeWait(connection);
+  if (connection.state == TcpState::kFinWait2) {
+    SetTimer(connection, kTimerLifetime, now + kFinWait2Max);
+  }
+}
+
+void TcpEngine::SetKeepalive(TcpConnection& connection, Nanos idle, Nanos now) {
+  now_ = now;
+  connection.keepalive_idle = idle;
+  if (idle == kNever) {
+    StopTimer(connection, kTimerKeepalive);
+  } else if (connection.state != TcpState::kClosed && connection.state != TcpState::kTimeWait) {
+    SetTimer(connection, kTimerKeepalive, connection.last_heard_at + idle);
+  }
+}
+
+}  // namespace devmem

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The TCP engine of one worker: all its connections and listeners, driven by segments, timers and user
+// calls. It is a function of its inputs: it reads no clock, draws no random number, knows no NIC, and
+// sees payload as references only. The receive path (Input, Flush, Expire) allocates nothing.
+//
+// Which file answers which question of RFC 9293 section 3.10:
+//   engine.cc     the user's calls, connection slots, lists        3.10.1 - 3.10.6
+//   input.cc      a segment arrives                                3.10.7.4, RFC 7323 PAWS
+//   handshake.cc  LISTEN, SYN-SENT, SYN-RECEIVED                   3.10.7.2, 3.10.7.3
+//   reset.cc      segments for nobody, RST both ways               3.10.7.1, RFC 5961
+//   closing.cc    FIN both ways, TIME-WAIT, end of a connection    3.6, RFC 1337, RFC 6191
+//   output.cc     what goes out: data, ACKs, windows               3.8
+//   timers.cc     what happens when time passes                    3.10.8, RFC 6298
+//
+// One call of the owner looks like this: Input() for each segment of a batch, Flush() once, and
+// Expire() when NextDeadline() has come. `now` never goes back.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "netmem/lazy_array.h"
+#include "netmem/piece_store.h"
+#include "netmem/tcp/connection.h"
+#include "netmem/tcp/connection_table.h"
+#include "netmem/tcp/engine_stats.h"
+#include "netmem/tcp/isn.h"
+#include "netmem/tcp/limits.h"
+#include "netmem/tcp/segment.h"
+#include "netmem/tcp/timer_wheel.h"
+#include "netmem/tcp/window_ledger.h"
+
+namespace devmem {
+
+class TcpEngine {
+ public:
+  struct Config {
+    uint32_t connections_max = 4096;
+    uint32_t mtu_bytes = 1500;           // Of the device: bounds the MSS both ways.
+    uint32_t gso_bytes_max = 0;          // The most payload of one OutSegment; 0: one MSS.
+    uint64_t window_bytes_max = 4 << 20;  // The most that one connection is promised.
+    size_t send_buffer_bytes = kSendBufferBytesDefault;
+    SipKey secret;                       // Random; keys sequence numbers, ports and the table.
+    bool timestamps = true;              // Offer and accept the option.
+    bool sack = true;
+  };
+
+  // `store` and `sink` outlive the engine. The store's host pool serves connections that are not bound.
+  // Errors: kInvalidArgument for a bound of the configuration, kResourceExhausted.
+  static absl::StatusOr<std::unique_ptr<TcpEngine>> Create(const Config& config, PieceStore* store,
+                                                           SegmentSink* sink);
+  ~TcpEngine();
+  TcpEngine(const TcpEngine&) = delete;
+  TcpEngine& operator=(const TcpEngine&) = delete;
+
+  // The queue's binding came: connections may be bound from now on. `reserve_bytes` of its pool are
+  // kept for data at rcv_nxt. Errors: kInvalidArgument when the pool is not larger than its reserve.
+  absl::Status AttachDevice(uint64_t reserve_bytes);
+  // The binding goes: bound connections are reset, their pieces put back.
+  void DetachDevice(Nanos now);
+
+  // --- What drives it ---
+  void Input(const Segment& segment, Nanos now);
+  void Flush(Nanos now);
+  void Expire(Nanos now);
+  Nanos NextDeadline() const { return wheel_.NextDeadline(); }
+  // Pieces came back to a pool: connections that wait for credit may get some. Cheap when none waits.
+  void OnMemoryReturned(Nanos now) {
+    if (credit_count_ != 0) [[unlikely]] GrantWaiting(now);
+  }
+
+  // Whether a segment belongs to a connection here or asks a listener here for one.
+  bool Knows(const Segment& segment) const;
+
+  // --- The user's calls ---
+  // Errors: kAlreadyExists when the address and port have a listener (or the unspecified address has).
+  absl::StatusOr<ListenerId> Listen(const IpAddress& local, uint16_t port, uint32_t backlog,
+                                    bool bound);
+  // Resets what was not accepted. Errors: kNotFound.
+  absl::Status CloseListener(ListenerId id, Nanos now);
+  bool HasPending(ListenerId id) const;
+  // The oldest established connection that nobody took yet, attached to the caller now.
+  std::optional<ConnectionId> Accept(ListenerId id);
+  // Sends a SYN. Errors: kAlreadyExists for a 4-tuple in use, kResourceExhausted.
+  absl::StatusOr<ConnectionId> Connect(const FlowKey& flow, bool bound, Nanos now);
+  bool InUse(const FlowKey& flow) const { return table_.Find(flow).has_value(); }
+
+  // The connection, until the user detaches it; nullptr for a handle that names none.
+  TcpConnection* Find(ConnectionId id);
+  // The next received piece in stream order; the caller has its references then.
+  bool TakePiece(TcpConnection& connection, Piece* piece);
+  // After a run of TakePiece(): the window may open.
+  void OnConsumed(TcpConnection& connection, Nanos now);
+  // Queues what fits; returns how much that was. 0 after Shutdown() or a close.
+  size_t Send(TcpConnection& connection, std::span<const uint8_t> bytes, Nanos now);
+  // The stream to the peer ends behind what was queued.
+  void Shutdown(TcpConnection& connection, Nanos now);
+  // RST to the peer; unread data is dropped.
+  void Abort(TcpConnection& connection, Nanos now);
+  // The user lets go of the connection: it closes in order by itself, or by RST when data was left
+  // unread (RFC 9293 section 3.6.1).
+  void Detach(TcpConnection& connection, Nanos now);
+  void SetKeepalive(TcpConnection& connection, Nanos idle, Nanos now);
+
+  // Connections with news for their user since the last ClearChanged(): by slot.
+  std::span<const uint32_t> changed() { return {changed_list_.data(), changed_count_}; }
+  void ClearChanged();
+  TcpConnection& at(uint32_t index) { return slots_[index].connection(); }
+  ConnectionId IdOf(const TcpConnection& connection) const {
+    return ConnectionId{IndexOf(connection), connection.generation};
+  }
+
+  // Every connection there is, half-open and closing ones too: for statistics and for checks.
+  void VisitConnections(absl::FunctionRef<void(const TcpConnection&)> visit) const;
+
+  const EngineStats& stats() const { return stats_; }
+  uint32_t connection_count() const { return in_use_; }
+  uint64_t promised_bytes(bool bound) const;
+  // Pieces that connections hold in queues; with the pools' accounts this finds every reference.
+  const ReassemblyRanges& ranges() const { return ranges_; }
+
+ private:
+  struct Slot {
+    alignas(TcpConnection) std::array<uint8_t, sizeof(TcpConnection)> memory;
+    uint32_t generation;
+    uint32_t next_free_plus_one;
+    uint8_t constructed;
+    uint8_t list_flags;  // kInFlush | kInChanged | kInCredit; outlives the connection.
+
+    TcpConnection& connection() { return *reinterpret_cast<TcpConnection*>(memory.data()); }
+    const TcpConnection& connection() const {
+      return *reinterpret_cast<const TcpConnection*>(memory.data());
+    }
+  };
+  static constexpr uint8_t kInFlush = 1, kInChanged = 2, kInCredit = 4;
+
+  struct Listener {
+    ListenerId id = 0;  // 0: a free entry.
+    IpAddress local;
+    uint16_t port = 0;
+    uint32_t backlog = 0;
+    bool bound = false;
+    uint32_t pending = 0;  // Half-open, and established but not accepted.
+    uint32_t accept_head = kNoConnectionIndex;
+    uint32_t accept_tail = kNoConnectionIndex;
+  };
+
+  TcpEngine(const Config& config, PieceStore* store, SegmentSink* sink, ConnectionTable table,
+            TimerWheel wheel, WindowLedger host_ledger);
+
+  // engine.cc
+  static absl::Status NotBound();
+  uint32_t IndexOf(const TcpConnection& connection) const;
+  TcpConnection* NewConnection(const FlowKey& flow, bool bound);
+  void Free(TcpConnection& connection);
+  void EraseFromTable(const TcpConnection& connection);
+  void MarkFlush(const TcpConnection& connection) { Mark(connection, kInFlush); }
+  void MarkChanged(const TcpConnection& connection) { Mark(connection, kInChanged); }
+  void Mark(const TcpConnection& connection, uint8_t flag);
+  Listener* FindListener(ListenerId id);
+  const Listener* ListenerFor(const FlowKey& flow) const;
+  void LeaveListener(TcpConnection& connection);
+
+  // input.cc
+  bool ShortPath(TcpConnection& connection, const Segment& segment);
+  void InputSynchronized(TcpConnection& connection, const Segment& segment);
+  void NotAcceptable(TcpConnection& connection, const Segment& segment);
+  bool AcceptAck(TcpConnection& connection, const Segment& segment);
+  void ReceivePayload(TcpConnection& connection, const Segment& segment);
+  void Drop(const Segment& segment, TcpDrop reason);
+  void CountReceived(TcpConnection& connection, const ReceiveResult& result);
+  void MakeRoomAtEdge(const TcpConnection* like);
+
+  // handshake.cc
+  void InputListen(Listener& listener, const Segment& segment);
+  void InputSynSent(TcpConnection& connection, const Segment& segment);
+  void TakeSynOptions(TcpConnection& connection, const Segment& segment);
+  void OnSynAcked(TcpConnection& connection);
+  void SendSyn(TcpConnection& connection);
+  uint16_t OurMss(const FlowKey& flow) const;
+  bool RecycleTimeWait();
+
+  // reset.cc
+  void InputNoConnection(const Segment& segment);
+  void OnReset(TcpConnection& connection, const Segment& segment);
+  void ChallengeAck(TcpConnection& connection);
+  void SendResetFor(const Segment& segment);
+  void SendReset(TcpConnection& connection);
+
+  // closing.cc
+  void OnPeerFin(TcpConnection& connection);
+  void OnOurFinAcked(TcpConnection& connection);
+  void EnterTimeWait(TcpConnection& connection);
+  void RestartTimeWait(TcpConnection& connection);
+  void ListInTimeWait(const TcpConnection& connection);
+  bool IsListedInTimeWait(ConnectionId id) const;
+  void CloseNow(TcpConnection& connection, CloseReason reason);
+  void LeaveLedger(TcpConnection& connection);
+  bool MayReuseTimeWait(const TcpConnection& connection, const Segment& segment) const;
+
+  // output.cc
+  void Output(TcpConnection& connection);
+  void SendData(TcpConnection& connection);
+  void SendPlanned(TcpConnection& connection, const SendPlan& plan);
+  void SendAck(TcpConnection& connection);
+  void EmitSegment(TcpConnection& connection, OutSegment& out);
+  uint16_t WindowToAnnounce(TcpConnection& connection);
+  WindowLedger::GrantResult Grant(TcpConnection& connection, uint64_t cap_bytes, uint8_t scale);
+  void OpenWindow(TcpConnection& connection);
+  void GrantWaiting(Nanos now);
+  void RestartRetransmit(TcpConnection& connection);
+
+  // timers.cc
+  void SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadline);
+  void StopTimer(TcpConnection& connection, TimerKind kind) { connection.deadline[kind] = kNever; }
+  void OnTimer(TcpConnection& connection);
+  void OnRetransmitTimer(TcpConnection& connection);
+  void OnPersistTimer(TcpConnection& connection);
+  void OnKeepaliveTimer(TcpConnection& connection);
+  void SendProbe(TcpConnection& connection);
+  void GiveUp(TcpConnection& connection);
+
+  WindowLedger& LedgerOf(const TcpConnection& connection) {
+    return connection.bound ? *device_ledger_ : host_ledger_;
+  }
+  PagePool& PoolOf(const TcpConnection& connection) const {
+    return connection.bound ? *store_->device() : store_->host();
+  }
+  ReceiveMemory MemoryOf() {
+    return ReceiveMemory{&ranges_, store_, host_reserve_bytes_, device_reserve_bytes_};
+  }
+
+  const Config config_;
+  PieceStore* const store_;
+  SegmentSink* const sink_;
+  Nanos now_ = 0;  // Of the call being served.
+
+  ConnectionTable table_;
+  TimerWheel wheel_;
+  ReassemblyRanges ranges_;
+  WindowLedger host_ledger_;
+  std::optional<WindowLedger> device_ledger_;
+  uint64_t host_reserve_bytes_ = 0;
+  uint64_t device_reserve_bytes_ = 0;
+  uint8_t window_scale_ = 0;
+
+  LazyArray<Slot> slots_;
+  uint32_t free_plus_one_ = 0;
+  uint32_t fresh_ = 0;
+  uint32_t in_use_ = 0;
+  // The connection of the last segment: neighbours of a batch mostly belong together.
+  uint32_t last_index_ = kNoConnectionIndex;
+
+  LazyArray<uint32_t> flush_list_;
+  LazyArray<uint32_t> changed_list_;
+  LazyArray<uint32_t> credit_list_;
+  uint32_t flush_count_ = 0;
+  uint32_t changed_count_ = 0;
+  uint32_t credit_count_ = 0;
+  uint32_t room_scan_ = 0;  // Where MakeRoomAtEdge() looked last.
+  // The engine itself put pieces back since the last Flush(), as OnMemoryReturned() would say.
+  bool memory_came_back_ = false;
+  // Connections in TIME-WAIT that no user holds, oldest first; entries may be stale (see
+  // RecycleTimeWait).
+  LazyArray<ConnectionId> time_wait_ring_;
+  uint32_t time_wait_first_ = 0;
+  uint32_t time_wait_count_ = 0;
+
+  std::vector<Listener> listeners_;
+  ListenerId next_listener_ = 1;
+  Nanos challenge_second_ = 0;  // RFC 5961 section 7: the second that is being counted.
+  uint32_t challenge_count_ = 0;
+
+  EngineStats stats_;
+};
+
+}  // namespace devmem

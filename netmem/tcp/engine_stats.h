@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one engine counts: traffic, and each reason for which a segment or a part of one was not
+// taken. Written by the worker, readable from any thread.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "netmem/counter.h"
+
+namespace devmem {
+
+enum class TcpDrop : uint8_t {
+  kNoConnection,   // Nothing listens and nothing is open; answered with RST.
+  kOutsideWindow,  // Wholly outside of the window: old copies, and what was never promised.
+  kBeyondWindow,   // A part right of the window, trimmed.
+  kPaws,           // RFC 7323 section 5.
+  kBadAck,         // RFC 5961 section 5.
+  kNoAckFlag,      // Every segment of a synchronized connection has it.
+  kUnexpectedSyn,  // RFC 5961 section 4; answered with a challenge ACK.
+  kBadReset,       // RFC 5961 section 3; in the window but not at rcv_nxt.
+  kBacklogFull,    // A SYN for a listener whose backlog is full.
+  kNoSlot,         // A SYN, and every connection slot is in use.
+  kSynPayload,     // Payload on a SYN; it is not acknowledged and comes again.
+  kMemoryReserve,  // Out-of-order payload, and only the reserve is left.
+  kNoMemory,       // Payload cut off because the page pool was empty.
+  kPieceArray,     // Payload, and the piece or range arrays are used up.
+  kSackedGivenUp,  // Times that out-of-order data was dropped again to make room.
+  kAfterClose,     // Payload behind a FIN, or for a connection that its user has closed.
+  kUrgent,         // Segments with URG: the pointer is ignored, the data is stream data.
+  kCount,
+};
+absl::string_view ToString(TcpDrop drop);
+
+struct EngineStats {
+  Counter segments_in;
+  Counter segments_short_path;  // In order, on an established connection, nothing special.
+  Counter segments_out;
+  Counter acks_out;          // Of these, bare acknowledgments.
+  Counter payload_bytes_in;  // Stream bytes that rcv_nxt moved over.
+  Counter payload_bytes_out;
+  Counter duplicate_bytes;  // Payload that came again.
+  Counter out_of_order_segments;
+  Counter retransmits;
+  Counter timeouts;  // Retransmission timeouts.
+  Counter zero_windows_sent;
+  Counter resets_in;
+  Counter resets_out;
+  Counter opened_active;
+  Counter opened_passive;
+  Counter closed;
+  Counter challenge_acks_limited;
+  std::array<Counter, static_cast<size_t>(TcpDrop::kCount)> drops;
+
+  Counter& drop(TcpDrop reason) { return drops[static_cast<size_t>(reason)]; }
+  uint64_t drop(TcpDrop reason) const { return drops[static_cast<size_t>(reason)].value(); }
+};
+
+}  // namespace devmem

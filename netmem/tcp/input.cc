@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A segment arrives for a connection: RFC 9293 section 3.10.7.4 in its order (sequence number, RST, SYN,
+// ACK, URG, payload, FIN), with PAWS in front (RFC 7323 section 5.3) and the blind-attack rules of
+// RFC 5961. A short path takes what nearly every segment of a transfer is.
+
+#include <algorithm>
+
+#include "netmem/tcp/engine.h"
+
+namespace devmem {
+
+void TcpEngine::Input(const Segment& segment, Nanos now) {
+  now_ = now;
+  ++stats_.segments_in;
+  uint32_t index = last_index_;
+  if (index == kNoConnectionIndex || !(at(index).flow == segment.flow)) {
+    const std::optional<uint32_t> found = table_.Find(segment.flow);
+    if (!found.has_value()) {
+      InputNoConnection(segment);
+      return;
+    }
+    index = last_index_ = *found;
+  }
+  TcpConnection& connection = at(index);
+  if (ShortPath(connection, segment)) return;
+  // A closed connection is not in the table.
+  if (connection.state == TcpState::kSynSent) {
+    InputSynSent(connection, segment);
+  } else {
+    InputSynchronized(connection, segment);
+  }
+}
+
+void TcpEngine::Drop(const Segment& segment, TcpDrop reason) {
+  ++stats_.drop(reason);
+  store_->Put(segment.pieces);
+}
+
+// In order, inside the window, no hole anywhere, and its ACK says nothing new: what the long way below
+// would do comes down to queueing the pieces.
+bool TcpEngine::ShortPath(TcpConnection& connection, const Segment& segment) {
+  constexpr uint8_t kLooked = kTcpFin | kTcpSyn | kTcpRst | kTcpAck | kTcpUrg;
+  if (connection.state != TcpState::kEstablished || (segment.flags & kLooked) != kTcpAck ||
+      segment.payload_bytes == 0 || segment.cut || !connection.attached ||
+      !connection.receiver.InOrderOnly(segment.seq, segment.payload_bytes) ||
+      !connection.sender.AckIsOld(segment.ack,
+                                  DecodeWindow(segment.window, connection.snd_scale))) {
+    return false;
+  }
+  if (connection.timestamps.enabled) {
+    if (!segment.options.timestamps.has_value()) return false;
+    const uint32_t value = segment.options.timestamps->value;
+    if (connection.timestamps.CheckPaws(value, now_) == PawsVerdict::kReject) return false;
+    connection.timestamps.Update(value, segment.seq, connection.last_ack_sent, now_);
+  }
+  connection.sender.OnOldAck(segment.seq);
+  const uint32_t queued =
+      connection.receiver.AppendInOrder(*store_, segment.pieces, segment.payload_bytes);
+  if (queued != segment.payload_bytes) [[unlikely]] {
+    ++stats_.drop(TcpDrop::kPieceArray);
+    MakeRoomAtEdge(nullptr);
+    connection.ack_policy.OnOutOfOrder();
+  }
+  LedgerOf(connection).OnArrived(queued);
+  connection.payload_bytes_received += queued;
+  connection.last_heard_at = now_;
+  connection.ack_policy.OnInOrder(queued, segment.segment_count);
+  ++stats_.segments_short_path;
+  stats_.payload_bytes_in.Add(queued);
+  MarkFlush(connection);
+  MarkChanged(connection);
+  if (connection.ack_policy.batch_full()) Output(connection);
+  return true;
+}
+
+void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segment) {
+  if (connection.state == TcpState::kTimeWait && MayReuseTimeWait(connection, segment)) {
+    CloseNow(connection, CloseReason::kNone);
+    InputNoConnection(segment);
+    return;
+  }
+  // RFC 7323 section 5.3, R1. A segment without the option is let through, as Linux does: some
+  // middleboxes strip it, and the sequence number is still checked.
+  if (connection.timestamps.enabled && segment.options.timestamps.has_value() &&
+      !segment.has(kTcpRst) &&
+      connection.timestamps.CheckPaws(segment.options.timestamps->value, now_) ==
+          PawsVerdict::kReject) {
+    Drop(segment, TcpDrop::kPaws);
+    connection.ack_now = true;
+    MarkFlush(connection);
+    return;
+  }
+  // First: the sequence number.
+  if (!connection.receiver.Acceptable(segment.seq, segment.length())) {
+    NotAcceptable(connection, segment);
+    return;
+  }
+  connection.last_heard_at = now_;
+  if (segment.has(kTcpRst)) {
+    store_->Put(segment.pieces);
+    OnReset(connection, segment);
+    return;
+  }
+  if (segment.has(kTcpSyn)) {
+    Drop(segment, TcpDrop::kUnexpectedSyn);
+    ChallengeAck(connection);
+    return;
+  }
+  if (!segment.has(kTcpAck)) {
+    Drop(segment, TcpDrop::kNoAckFlag);
+    return;
+  }
+  if (!AcceptAck(connection, segment)) return;  // Its pieces went back.
+  if (connection.timestamps.enabled && segment.options.timestamps.has_value()) {
+    connection.timestamps.Update(segment.options.timestamps->value, segment.seq,
+                                 connection.last_ack_sent, now_);
+  }
+  // RFC 9293 section 3.8.5 asks applications not to use urgent data; the octets count as any others.
+  if (segment.has(kTcpUrg)) ++stats_.drop(TcpDrop::kUrgent);
+  ReceivePayload(connection, segment);
+}
+
+void TcpEngine::NotAcceptable(TcpConnection& connection, const Segment& segment) {
+  if (segment.has(kTcpRst)) {
+    Drop(segment, TcpDrop::kBadReset);
+    return;
+  }
+  if (connection.state == TcpState::kSynReceived && segment.has(kTcpSyn) &&
+      segment.seq == connection.irs) {
+    store_->Put(segment.pieces);
+    if (segment.has(kTcpAck)) {
+      // Both sides opened at once (section 3.5, figure 8), and this is the answer to our SYN: but for
+      // its own SYN, which we have, it is an acknowledgment.
+      Segment acknowledgment = segment;
+      ++acknowledgment.seq;
+      acknowledgment.flags = kTcpAck;
+      acknowledgment.payload_bytes = 0;
+      acknowledgment.pieces = {};
+      if (!AcceptAck(connection, acknowledgment)) return;
+      connection.ack_now = true;
+    } else {
+      SendSyn(connection);  // Our SYN-ACK was lost.
+    }
+    return;
+  }
+  const SeqNum rcv_nxt = connection.receiver.rcv_nxt();
+  if (segment.payload_bytes != 0 && segment.seq < rcv_nxt) {
+    connection.receiver.sack().OnDuplicate(segment.seq, segment.seq + segment.payload_bytes);
+    stats_.duplicate_bytes.Add(segment.payload_bytes);
+  }
+  // The peer's FIN came again: it did not hear our last ACK (section 3.10.7.4, eighth step).
+  if (connection.state == TcpState::kTimeWait && segment.fin()) RestartTimeWait(connection);
+  Drop(segment, TcpDrop::kOutsideWindow);
+  connection.ack_now = true;
+  MarkFlush(connection);
+}
+
+// Fifth step. False: the segment is done with and its pieces were put back.
+bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
+  if (connection.state == TcpState::kSynReceived &&
+      (segment.ack <= connection.sender.snd_una() || segment.ack > connection.sender.snd_max())) {
+    Drop(segment, TcpDrop::kBadAck);
+    SendResetFor(segment);
+    return false;
+  }
+  if (!connection.sender.AckAcceptable(segment.ack)) {
+    Drop(segment, TcpDrop::kBadAck);
+    ChallengeAck(connection);
+    return false;
+  }
+  if (connection.state == TcpState::kSynReceived) OnSynAcked(connection);
+  const bool waited_for_fin = HasSentFin(connection.state);
+  const AckOutcome outcome =
+      connection.sender.OnAck(segment, connection.snd_scale, connection.timestamps, now_);
+  // Whoever answers a probe is alive, also if its window stays shut.
+  if (outcome.advanced || connection.sender.all_acked()) connection.retries = 0;
+  if (outcome.advanced) MarkChanged(connection);
+  if (outcome.advanced || outcome.window_opened) StopTimer(connection, kTimerPersist);
+  if (outcome.restart_timer) RestartRetransmit(connection);
+  if (outcome.retransmit) {
+    if (const std::optional<SendPlan> plan = connection.sender.FirstUnacked()) {
+      SendPlanned(connection, *plan);
+    }
+  }
+  MarkFlush(connection);
+  if (waited_for_fin && outcome.fin_acked) {
+    const bool last = connection.state == TcpState::kLastAck;
+    if (last) store_->Put(segment.pieces);
+    OnOurFinAcked(connection);
+    return !last;
+  }
+  return true;
+}
+
+// Seventh and eighth step.
+void TcpEngine::ReceivePayload(TcpConnection& connection, const Segment& segment) {
+  if (!CanReceiveData(connection.state)) {
+    if (segment.payload_bytes != 0) ++stats_.drop(TcpDrop::kAfterClose);
+    store_->Put(segment.pieces);
+    if (segment.length() != 0) connection.ack_now = true;
+    return;
+  }
+  if (segment.payload_bytes != 0 && !connection.attached && connection.listener == 0) {
+    // RFC 9293 section 3.6.1: nobody will read this any more, so the peer is told.
+    Drop(segment, TcpDrop::kAfterClose);
+    SendReset(connection);
+    CloseNow(connection, CloseReason::kAborted);
+    return;
+  }
+  if (segment.cut) {
+    ++stats_.drop(TcpDrop::kNoMemory);
+    if (segment.seq == connection.receiver.rcv_nxt()) MakeRoomAtEdge(&connection);
+    connection.ack_now = true;
+  }
+  if (segment.length() == 0) return;
+  const uint32_t outstanding = connection.receiver.outstanding_bytes();
+  const ReceiveResult result = connection.receiver.Receive(MemoryOf(), segment);
+  const uint32_t left = connection.receiver.outstanding_bytes();
+  LedgerOf(connection).OnArrived(outstanding - left);
+  stats_.payload_bytes_in.Add(result.advanced_bytes);
+  connection.payload_bytes_received += result.advanced_bytes;
+  CountReceived(connection, result);
+  if (result.advanced_bytes != 0) {
+    connection.ack_policy.OnInOrder(result.advanced_bytes, segment.segment_count);
+    MarkChanged(connection);
+  }
+  if (result.fin_reached) OnPeerFin(connection);
+  MarkFlush(connection);
+  if (connection.ack_policy.batch_full()) Output(connection);
+}
+
+// What a segment was besides in order: for the counters, and because the peer must hear of it at once.
+void TcpEngine::CountReceived(TcpConnection& connection, const ReceiveResult& result) {
+  if (result.duplicate_bytes != 0) {
+    connection.ack_policy.OnDuplicate();
+    stats_.duplicate_bytes.Add(result.duplicate_bytes);
+  }
+  if (result.beyond_window) {
+    // Also the one byte that probes a window of zero (RFC 9293 section 3.8.6.1).
+    ++stats_.drop(TcpDrop::kBeyondWindow);
+    connection.ack_now = true;
+  }
+  if (result.gave_up_sacked) ++stats_.drop(TcpDrop::kSackedGivenUp);
+  if (result.reserve_bytes != 0) ++stats_.drop(TcpDrop::kMemoryReserve);
+  if (result.forgotten_bytes != 0) {
+    ++stats_.drop(TcpDrop::kPieceArray);
+    connection.ack_now = true;
+    if (!result.out_of_order) MakeRoomAtEdge(nullptr);
+  }
+  if (result.out_of_order) {
+    ++stats_.out_of_order_segments;
+    connection.ack_policy.OnOutOfOrder();
+  }
+  if (result.hole_filled) connection.ack_policy.OnHoleFilled();
+}
+
+// Data at rcv_nxt found no memory, or no piece entry, while out-of-order data holds some: one range of
+// that must go, or neither could ever move. The search goes round all connections, so that each gives
+// in its turn; `like` limits it to those that use the same pool.
+void TcpEngine::MakeRoomAtEdge(const TcpConnection* like) {
+  if (ranges_.in_use() == 0) return;
+  constexpr uint32_t kLookedAtMax = 256;  // Per call: the segment comes again, and the search goes on.
+  for (uint32_t n = 0; n < std::min(fresh_, kLookedAtMax); ++n) {
+    room_scan_ = room_scan_ + 1 < fresh_ ? room_scan_ + 1 : 0;
+    if (slots_[room_scan_].constructed == 0) continue;
+    TcpConnection& connection = at(room_scan_);
+    if (like != nullptr && connection.bound != like->bound) continue;
+    if (!connection.receiver.GiveUpFarthest(MemoryOf())) continue;
+    ++stats_.drop(TcpDrop::kSackedGivenUp);
+    return;
+  }
+}
+
+}  // namespace devmem

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every bound of netmem/tcp/ in one place, with the assertions that relate them. Sizes have their
+// unit in the name; times are Nanos. Where a value departs from its RFC, the comment says why.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "netmem/limits.h"
+#include "netmem/tcp/time.h"
+#include "netmem/wire/tcp_options.h"
+
+namespace devmem {
+
+// Maximum segment size, in payload bytes. The default is what a SYN without the option means for
+// IPv4 (RFC 9293 section 3.7.1). The minimum is Linux's: a peer that asks for less would make each
+// of our segments mostly header.
+inline constexpr uint32_t kMssBytesDefault = 536;
+inline constexpr uint32_t kMssBytesMin = 88;
+inline constexpr uint32_t kMssBytesMaxIpv4 = 65535 - 20 - 20;
+inline constexpr uint32_t kMssBytesMaxIpv6 = 65535 - 20;
+
+// Retransmission timeout. RFC 6298 (2.4) says that it SHOULD be at least 1 s; we take 200 ms, as
+// Linux does, because clocks are fine enough and data centres are fast (RtoTest names the case).
+inline constexpr Nanos kRtoMin = 200 * kMillisecond;
+inline constexpr Nanos kRtoInitial = 1 * kSecond;
+inline constexpr Nanos kRtoMax = 60 * kSecond;  // RFC 6298 (2.5): at least 60 s.
+// RFC 6298 (5.7): what data starts with when the handshake had to be sent again.
+inline constexpr Nanos kRtoAfterSynLoss = 3 * kSecond;
+// The G of RFC 6298 (2.3): the tick of the timer wheel and of our timestamps.
+inline constexpr Nanos kClockTick = 1 * kMillisecond;
+
+// Retransmissions before we give up: about 127 s for a SYN (1 s doubling six times), and the RFC
+// 9293 section 3.8.3 R2 of at least 100 s for data (15 minutes and more, as Linux).
+inline constexpr uint32_t kSynRetriesMax = 6;
+inline constexpr uint32_t kDataRetriesMax = 15;
+
+// The longest that an acknowledgment waits for company. RFC 9293 section 3.8.6.3: below 500 ms.
+inline constexpr Nanos kDelayedAckMax = 40 * kMillisecond;
+// One acknowledgment per batch up to this much payload, then one at once.
+inline constexpr uint32_t kAckBatchBytesMax = 256u << 10;
+// Segments at the start of a connection that are acknowledged without delay.
+inline constexpr uint32_t kQuickAckSegments = 16;
+
+// 2 MSL (RFC 9293 section 3.4.2 sets MSL to 2 minutes); 60 s as Linux, since no packet of today's
+// networks lives longer. FIN-WAIT-2 without anyone left to read is cut off after as long.
+inline constexpr Nanos kTimeWaitPeriod = 60 * kSecond;
+inline constexpr Nanos kFinWait2Max = 60 * kSecond;
+
+// Keepalive (RFC 9293 section 3.8.4): off by default, and then not before two idle hours.
+inline constexpr Nanos kKeepaliveIdle = 7200 * kSecond;
+inline constexpr Nanos kKeepaliveInterval = 75 * kSecond;
+inline constexpr uint32_t kKeepaliveProbesMax = 9;
+
+// PAWS (RFC 7323 section 5.5): a remembered timestamp older than this says nothing any more. It
+// must lie below half the circle of 2^32 ticks.
+inline constexpr Nanos kPawsIdleMax = 24 * 24 * 3600 * kSecond;
+// An echo that says more than this was not made by a segment of this connection.
+inline constexpr Nanos kRttMax = kRtoMax;
+
+// Holes are what a peer can make us remember: at most this many separate ranges per connection.
+inline constexpr uint32_t kReassemblyRangesMax = 256;
+inline constexpr size_t kSackBlocksMax = kTcpSackBlocksMax;
+
+// RFC 5961 section 7: challenge ACKs of one worker per second, over all connections.
+inline constexpr uint32_t kChallengeAcksPerSecondMax = 1000;
+
+inline constexpr uint8_t kWindowScaleMax = kTcpWindowScaleMax;
+inline constexpr uint64_t kWindowBytesMax = uint64_t{65535} << kWindowScaleMax;
+
+// Every connection may be promised this many segments, whatever the ledger says.
+inline constexpr uint32_t kWindowFloorSegments = 2;
+// The perfectly packed payload that the ledger counts as held beside what really is: one slab.
+inline constexpr uint64_t kWastePriorBytes = kSlabBytesDefault;
+// The largest pool of one ledger: its fixed-point products stay below 2^63.
+inline constexpr uint64_t kLedgerCapacityBytesMax = uint64_t{1} << 46;
+
+// Half-open and not yet accepted connections of one listener.
+inline constexpr uint32_t kBacklogDefault = 128;
+inline constexpr uint32_t kBacklogMax = 65535;
+
+// What we send: a ring that starts small and doubles up to its capacity.
+inline constexpr size_t kSendBufferBytesDefault = 256u << 10;
+inline constexpr size_t kSendBufferBytesMax = 64u << 20;
+inline constexpr size_t kSendBufferBytesFirst = 4096;
+
+// Congestion control of what we send, in segments unless the name says bytes.
+inline constexpr uint32_t kInitialWindowSegments = 10;  // RFC 6928 section 2.
+inline constexpr uint32_t kInitialWindowBytesMax = 14600;
+inline constexpr uint32_t kDuplicateAckThreshold = 3;  // RFC 5681 section 3.2.
+inline constexpr uint32_t kAbcLimitSegments = 2;       // The L of RFC 3465 section 2.2.
+inline constexpr uint32_t kCongestionWindowBytesMax = 1u << 30;
+
+inline constexpr uint32_t kConnectionsMax = 1u << 24;  // Of one worker.
+inline constexpr uint32_t kTimersMax = 1u << 27;       // Of one timer wheel.
+
+// The dynamic port range of RFC 6335 section 6.
+inline constexpr uint16_t kEphemeralPortFirst = 49152;
+inline constexpr uint16_t kEphemeralPortLast = 65535;
+
+static_assert(kMssBytesMin < kMssBytesDefault && kMssBytesDefault < kMssBytesMaxIpv4);
+static_assert(kRtoMin <= kRtoInitial && kRtoInitial <= kRtoAfterSynLoss);
+static_assert(kRtoAfterSynLoss <= kRtoMax && kRtoMax >= 60 * kSecond);
+static_assert(kClockTick < kDelayedAckMax && kDelayedAckMax < 500 * kMillisecond);
+static_assert(kDelayedAckMax < kRtoMin, "a peer as patient as us must not time out on our delay");
+static_assert(kPawsIdleMax < (int64_t{1} << 31) * kClockTick, "half the timestamp circle");
+static_assert(kRttMax < kPawsIdleMax);
+static_assert(kWindowBytesMax < uint64_t{1} << 30, "RFC 7323 section 2.3");
+static_assert(kWindowFloorSegments * kMssBytesMaxIpv6 < kWindowBytesMax);
+static_assert(kAckBatchBytesMax <= kWindowBytesMax);
+static_assert(kBindingBytesMax <= kLedgerCapacityBytesMax);
+static_assert(kBacklogDefault <= kBacklogMax && kBacklogMax <= kConnectionsMax);
+static_assert(kSendBufferBytesFirst <= kSendBufferBytesDefault);
+static_assert(kSendBufferBytesDefault <= kSendBufferBytesMax);
+static_assert(kSendBufferBytesMax < kCongestionWindowBytesMax);
+static_assert(kCongestionWindowBytesMax <= uint32_t{1} << 30, "additions stay below 2^31");
+static_assert(kEphemeralPortFirst < kEphemeralPortLast);
+
+}  // namespace devmem

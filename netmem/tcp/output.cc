@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What goes out: data within both windows, acknowledgments by policy, and the window that each of them
+// announces (RFC 9293 section 3.8; the ledger decides how far windows may reach).
+
+#include <algorithm>
+
+#include "netmem/tcp/engine.h"
+
+namespace devmem {
+
+// End of a batch: every connection that something happened to says what it has to say, once.
+void TcpEngine::Flush(Nanos now) {
+  now_ = now;
+  if (memory_came_back_) {
+    memory_came_back_ = false;
+    OnMemoryReturned(now);
+  }
+  if (flush_count_ == 0) return;
+  for (uint32_t i = 0; i < flush_count_; ++i) {
+    Slot& slot = slots_[flush_list_[i]];
+    slot.list_flags = static_cast<uint8_t>(slot.list_flags & ~kInFlush);
+    if (slot.constructed != 0) Output(slot.connection());
+  }
+  flush_count_ = 0;
+  if (!device_ledger_.has_value()) return;
+  const PagePool& pool = *store_->device();
+  device_ledger_->MeasureWaste(pool.capacity_bytes() - pool.available_bytes(),
+                               store_->device_payload_bytes());
+}
+
+void TcpEngine::Output(TcpConnection& connection) {
+  switch (connection.state) {
+    case TcpState::kClosed:
+    case TcpState::kListen:
+    case TcpState::kSynSent: return;
+    case TcpState::kSynReceived: break;
+    case TcpState::kEstablished:
+    case TcpState::kFinWait1:
+    case TcpState::kFinWait2:
+    case TcpState::kCloseWait:
+    case TcpState::kClosing:
+    case TcpState::kLastAck:
+    case TcpState::kTimeWait: SendData(connection); break;
+  }
+  if (connection.ack_now) {
+    SendAck(connection);
+    return;
+  }
+  switch (connection.ack_policy.Decide()) {
+    case AckDecision::kNone: return;
+    case AckDecision::kNow: SendAck(connection); return;
+    case AckDecision::kDelayed:
+      if (connection.deadline[kTimerDelayedAck] == kNever) {
+        SetTimer(connection, kTimerDelayedAck, now_ + kDelayedAckMax);
+      }
+      return;
+  }
+}
+
+void TcpEngine::SendData(TcpConnection& connection) {
+  Sender& sender = connection.sender;
+  if (sender.buffer().empty() && !sender.fin_queued()) return;
+  sender.RestartAfterIdle(now_);
+  const uint32_t segment_max = std::max<uint32_t>(config_.gso_bytes_max, sender.mss_bytes());
+  while (const std::optional<SendPlan> plan = sender.NextToSend(segment_max)) {
+    SendPlanned(connection, *plan);
+  }
+  if (sender.NeedsPersist() && connection.deadline[kTimerPersist] == kNever) {
+    SetTimer(connection, kTimerPersist, now_ + sender.rto().rto());
+  }
+}
+
+void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
+  OutSegment out;
+  out.seq = plan.seq;
+  out.payload = plan.payload;
+  out.gso_segment_bytes = plan.gso_segment_bytes;
+  out.flags = kTcpAck;
+  if (plan.fin) out.flags |= kTcpFin;
+  if (!plan.payload.empty()) out.flags |= kTcpPsh;
+  const bool idle = connection.sender.all_acked();
+  if (plan.seq < connection.sender.snd_max()) ++stats_.retransmits;
+  const uint32_t new_bytes = connection.sender.OnSent(plan, now_);
+  connection.payload_bytes_sent += new_bytes;
+  stats_.payload_bytes_out.Add(new_bytes);
+  EmitSegment(connection, out);
+  // RFC 6298 (5.1): the timer runs while anything is unacknowledged.
+  if (idle || connection.deadline[kTimerRetransmit] == kNever) RestartRetransmit(connection);
+}
+
+void TcpEngine::SendAck(TcpConnection& connection) {
+  OutSegment out;
+  // Not snd_nxt, which falls back after a timeout: the peer would take the segment for an old one.
+  out.seq = connection.sender.snd_max();
+  out.flags = kTcpAck;
+  ++stats_.acks_out;
+  EmitSegment(connection, out);
+}
+
+// Fills in what every segment of a connection carries. Any segment with ACK acknowledges everything.
+void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
+  out.flow = connection.flow;
+  out.window = WindowToAnnounce(connection);
+  if (out.window == 0) ++stats_.zero_windows_sent;
+  if ((out.flags & kTcpAck) != 0) {
+    out.ack = connection.receiver.rcv_nxt();
+    connection.last_ack_sent = out.ack;
+    connection.announced_edge = connection.receiver.right_edge();
+    connection.ack_policy.OnAckSent();
+    connection.ack_now = false;
+    StopTimer(connection, kTimerDelayedAck);
+  }
+  if ((out.flags & kTcpSyn) == 0) {
+    if (connection.timestamps.enabled) {
+      out.options.timestamps =
+          TcpTimestamps{connection.timestamps.TsValue(now_), connection.timestamps.ts_recent};
+    }
+    SackGenerator& sack = connection.receiver.sack();
+    if (connection.sack_permitted && !sack.empty() && out.payload.empty()) {
+      const size_t room = connection.timestamps.enabled ? kSackBlocksMax - 1 : kSackBlocksMax;
+      out.options.sack_block_count =
+          static_cast<uint8_t>(sack.Fill(std::span(out.options.sack_blocks).first(room)));
+    }
+  }
+  ++stats_.segments_out;
+  sink_->Emit(out);
+}
+
+uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection) {
+  // In a segment with SYN the window is unscaled (RFC 7323 section 2.2), and before the handshake has
+  // told the peer's options nobody may say more.
+  const bool handshake =
+      connection.state == TcpState::kSynSent || connection.state == TcpState::kSynReceived;
+  const uint8_t scale = handshake ? uint8_t{0} : connection.rcv_scale;
+  if (CanReceiveData(connection.state) || handshake) {
+    const uint64_t cap =
+        handshake ? std::min<uint64_t>(config_.window_bytes_max, 65535) : config_.window_bytes_max;
+    (void)Grant(connection, cap, scale);
+  }
+  return EncodeWindow(connection.receiver.outstanding_bytes(), scale);
+}
+
+// Asks the ledger how far the right edge may go, and moves it there. Data that waits to be read counts
+// against the connection's cap, so that one user who does not read cannot fill the pool.
+WindowLedger::GrantResult TcpEngine::Grant(TcpConnection& connection, uint64_t cap_bytes,
+                                           uint8_t scale) {
+  const uint64_t unread = connection.receiver.in_order().bytes();
+  WindowLedger::GrantRequest request;
+  request.outstanding_bytes = connection.receiver.outstanding_bytes();
+  request.wanted_bytes = cap_bytes > unread ? cap_bytes - unread : 0;
+  request.available_bytes = PoolOf(connection).available_bytes();
+  request.mss_bytes = OurMss(connection.flow);
+  request.window_scale = scale;
+  const WindowLedger::GrantResult grant = LedgerOf(connection).Grant(request);
+  connection.receiver.Extend(grant.window_bytes);
+  if (grant.limited) Mark(connection, kInCredit);
+  return grant;
+}
+
+// Extends the window (by no small step: the ledger sees to the receiver's part of RFC 9293 section
+// 3.8.6.2.2), and announces it once it is twice what the peer has heard of. Anything less goes with the
+// next acknowledgment.
+void TcpEngine::OpenWindow(TcpConnection& connection) {
+  (void)Grant(connection, config_.window_bytes_max, connection.rcv_scale);
+  const Receiver& receiver = connection.receiver;
+  const SeqNum heard = std::max(connection.announced_edge, receiver.rcv_nxt());
+  const uint32_t known = heard.value() - receiver.rcv_nxt().value();
+  const uint32_t gained = receiver.right_edge().value() - heard.value();
+  if (gained == 0 || gained < known) return;
+  connection.ack_policy.OnWindowOpened();
+  MarkFlush(connection);
+}
+
+// Memory came back while connections waited for credit. Those that still want more stay on the list.
+void TcpEngine::GrantWaiting(Nanos now) {
+  now_ = now;
+  const uint32_t waiting = credit_count_;
+  credit_count_ = 0;
+  for (uint32_t i = 0; i < waiting; ++i) {
+    Slot& slot = slots_[credit_list_[i]];
+    slot.list_flags = static_cast<uint8_t>(slot.list_flags & ~kInCredit);
+    if (slot.constructed == 0 || !CanReceiveData(slot.connection().state)) continue;
+    OpenWindow(slot.connection());
+  }
+}
+
+void TcpEngine::RestartRetransmit(TcpConnection& connection) {
+  if (connection.sender.all_acked()) {
+    StopTimer(connection, kTimerRetransmit);
+  } else {
+    SetTimer(connection, kTimerRetransmit, now_ + connection.sender.rto().rto());
+  }
+}
+
+}  // namespace devmem

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resets both ways: for segments of nobody (RFC 9293 section 3.5.2), and which received ones are
+// believed (RFC 5961 section 3).
+
+#include <gtest/gtest.h>
+
+#include "selftests/testing/engine_fixture.h"
+
+namespace devmem::testing {
+namespace {
+
+using ResetTest = EngineFixture;
+
+class ResetInStateTest : public EngineFixture, public ::testing::WithParamInterface<TcpState> {};
+
+std::string NameOf(const ::testing::TestParamInfo<TcpState>& state) {
+  std::string name(ToString(state.param));
+  std::erase(name, '-');
+  return name;
+}
+
+constexpr TcpState kSynchronizedStates[] = {
+    TcpState::kEstablished, TcpState::kFinWait1, TcpState::kFinWait2, TcpState::kCloseWait,
+    TcpState::kClosing,     TcpState::kLastAck,  TcpState::kTimeWait};
+
+INSTANTIATE_TEST_SUITE_P(States, ResetInStateTest, ::testing::ValuesIn(kSynchronizedStates),
+                         NameOf);
+
+TEST_P(ResetInStateTest, AResetExactlyAtRcvNxtEndsTheConnectionButForTimeWait) {
+  InState(GetParam());
+  Send({.flags = kTcpRst});
+  ExpectNothing();
+  if (GetParam() == TcpState::kTimeWait) {
+    EXPECT_EQ(state(), TcpState::kTimeWait);
+  } else {
+    EXPECT_EQ(state(), TcpState::kClosed);
+    EXPECT_EQ(c().close_reason, CloseReason::kReset);
+  }
+}
+
+TEST_P(ResetInStateTest, AResetElsewhereInTheWindowIsChallenged) {
+  InState(GetParam());
+  ASSERT_GT(receiver().outstanding_bytes(), 10u);
+  Send({.seq = receiver().rcv_nxt() + 10, .flags = kTcpRst});
+  ExpectOnly(IsAck(receiver().rcv_nxt()));
+  EXPECT_EQ(state(), GetParam());
+}
+
+TEST_P(ResetInStateTest, AResetOutsideOfTheWindowIsDroppedInSilence) {
+  InState(GetParam());
+  for (const SeqNum seq : {receiver().rcv_nxt() - 1u, receiver().right_edge() + 1}) {
+    Send({.seq = seq, .flags = kTcpRst});
+    ExpectNothing();
+    EXPECT_EQ(state(), GetParam());
+  }
+  EXPECT_EQ(drops(TcpDrop::kBadReset), 2u);
+}
+
+TEST_F(ResetTest, ASegmentWithAnAckForNobodyIsResetAtThatAck) {
+  Segment segment{.flow = Flow(), .seq = SeqNum(5), .ack = SeqNum(99), .flags = kTcpAck};
+  segment.flow.local_port = 1;
+  h().Input(segment);
+  ExpectOnly(All({IsReset(SeqNum(99)), HasFlags(kTcpRst)}));
+}
+
+TEST_F(ResetTest, ASegmentWithoutAckForNobodyIsResetAndAcknowledged) {
+  Segment segment{.flow = Flow(), .seq = SeqNum(0xffffffff), .flags = kTcpSyn};
+  segment.flow.local_port = 1;
+  h().Input(segment);
+  ExpectOnly(All({HasFlags(kTcpRst | kTcpAck), HasSeq(SeqNum(0)), HasAck(SeqNum(0))}));
+  h().AddPayload(&segment, 10, false);
+  segment.flags = kTcpFin;
+  h().Input(segment);
+  ExpectOnly(All({HasFlags(kTcpRst | kTcpAck), HasAck(SeqNum(10))}));
+  EXPECT_EQ(drops(TcpDrop::kNoConnection), 2u);
+}
+
+TEST_F(ResetTest, AResetForNobodyIsNotAnswered) {
+  Segment segment{.flow = Flow(), .flags = kTcpRst};
+  segment.flow.local_port = 1;
+  h().Input(segment);
+  ExpectNothing();
+}
+
+TEST_F(ResetTest, AbortSendsAResetBehindEverythingSent) {
+  Established();
+  SendBytes(3000);
+  TakeSeen();
+  h().Advance(kRtoInitial);  // snd_nxt has fallen back to the first byte by now.
+  TakeSeen();
+  engine().Abort(c(), h().now);
+  ExpectOnly(All({IsReset(kOurIss + 3001), HasAck(kPeerIss + 1)}));
+  EXPECT_EQ(c().close_reason, CloseReason::kAborted);
+}
+
+TEST_F(ResetTest, UnreadDataStaysReadableAfterAReset) {
+  Established();
+  Send({.bytes = 700});
+  Send({.seq = receiver().rcv_nxt() + 100, .bytes = 50});
+  Send({.flags = kTcpRst});
+  EXPECT_EQ(state(), TcpState::kClosed);
+  EXPECT_EQ(ReadAll(), 700u);
+  EXPECT_EQ(engine().ranges().in_use(), 0u) << "what lies behind a hole is gone";
+}
+
+TEST_F(ResetTest, SegmentsForAConnectionThatWasResetGetAReset) {
+  Established();
+  Send({.flags = kTcpRst});
+  Send({.bytes = 10});
+  ExpectOnly(IsReset(kOurIss + 1));
+}
+
+TEST_F(ResetTest, ChallengeAcksAreLimitedPerSecond) {
+  Established();
+  for (uint32_t i = 0; i < kChallengeAcksPerSecondMax + 10; ++i) {
+    Send({.seq = receiver().rcv_nxt() + 10, .flags = kTcpRst});
+  }
+  EXPECT_EQ(TakeSeen().size(), kChallengeAcksPerSecondMax);
+  EXPECT_EQ(engine().stats().challenge_acks_limited, 10u);
+  h().Advance(kSecond);
+  Send({.seq = receiver().rcv_nxt() + 10, .flags = kTcpRst});
+  ExpectOnly(IsAck(receiver().rcv_nxt()));
+}
+
+TEST_F(ResetTest, LosingTheBindingResetsItsConnectionsAndKeepsOthers) {
+  Established();
+  Send({.bytes = 500});
+  bound_ = false;
+  const ConnectionId bound_id = id_;
+  FlowKey other = Flow(41000);
+  other.local_port = 9;
+  const ConnectionId unbound_id = *engine().Connect(other, false, h().now);
+  TakeSeen();
+  engine().DetachDevice(h().now);
+  ExpectOnly(IsReset(kOurIss + 1));
+  EXPECT_EQ(engine().Find(bound_id)->close_reason, CloseReason::kAborted);
+  EXPECT_EQ(engine().Find(unbound_id)->state, TcpState::kSynSent);
+  EXPECT_EQ(engine().Connect(Flow(41001), true, h().now).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(engine().Listen(IpAddress(), 80, 8, true).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  engine().Detach(*engine().Find(unbound_id), h().now);
+}
+
+}  // namespace
+}  // namespace devmem::testing

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What happens when time passes: retransmission (RFC 6298), zero-window probes (RFC 9293 section
+// 3.8.6.1), delayed ACKs (3.8.6.3), keepalive (3.8.4), and the end of TIME-WAIT. A connection has one
+// entry in the wheel, armed at its earliest deadline or before it; an entry that fires early, because
+// its deadline was put off meanwhile, is armed again.
+
+#include <algorithm>
+#include <array>
+
+#include "netmem/tcp/engine.h"
+
+namespace devmem {
+
+void TcpEngine::SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadline) {
+  connection.deadline[kind] = deadline;
+  if (deadline >= connection.armed_at) return;
+  connection.armed_at = deadline;
+  wheel_.Arm(IndexOf(connection), deadline);
+}
+
+void TcpEngine::Expire(Nanos now) {
+  now_ = now;
+  std::array<uint32_t, 64> due;
+  while (const size_t count = wheel_.Expire(now, due)) {
+    for (size_t i = 0; i < count; ++i) {
+      if (slots_[due[i]].constructed == 0) continue;
+      at(due[i]).armed_at = kNever;
+      OnTimer(at(due[i]));
+    }
+  }
+}
+
+void TcpEngine::OnTimer(TcpConnection& connection) {
+  const uint32_t index = IndexOf(connection);
+  const uint32_t generation = connection.generation;
+  for (uint8_t kind = 0; kind < kTimerKinds; ++kind) {
+    if (connection.deadline[kind] > now_) continue;
+    connection.deadline[kind] = kNever;
+    switch (static_cast<TimerKind>(kind)) {
+      case kTimerRetransmit: OnRetransmitTimer(connection); break;
+      case kTimerPersist: OnPersistTimer(connection); break;
+      case kTimerDelayedAck:
+        connection.ack_now = true;
+        MarkFlush(connection);
+        break;
+      case kTimerLifetime: CloseNow(connection, CloseReason::kNone); break;
+      case kTimerKeepalive: OnKeepaliveTimer(connection); break;
+      case kTimerKinds: break;
+    }
+    // A timer may have ended the connection, and with it this object.
+    if (slots_[index].constructed == 0 || connection.generation != generation) return;
+  }
+  const Nanos next = *std::min_element(std::begin(connection.deadline),
+                                       std::end(connection.deadline));
+  if (next < connection.armed_at) {
+    connection.armed_at = next;
+    wheel_.Arm(index, next);
+  }
+}
+
+void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
+  ++stats_.timeouts;
+  const bool handshake = !connection.sender.syn_acked();
+  const uint32_t retries_max = handshake ? kSynRetriesMax : kDataRetriesMax;
+  if (connection.retries >= retries_max) {
+    GiveUp(connection);
+    return;
+  }
+  ++connection.retries;
+  if (handshake) {
+    ++stats_.retransmits;
+    connection.sender.OnSynTimeout();
+    SendSyn(connection);
+    return;
+  }
+  connection.sender.OnTimeout();
+  if (const std::optional<SendPlan> plan = connection.sender.FirstUnacked()) {
+    SendPlanned(connection, *plan);
+  }
+  RestartRetransmit(connection);
+}
+
+// The probe of a shut window is a segment left of it without data, as Linux sends it: it costs the peer
+// no buffer, and its answer tells the window. RFC 9293 would have one byte of new data. A window that is
+// open but too small to be used is used now.
+void TcpEngine::OnPersistTimer(TcpConnection& connection) {
+  Sender& sender = connection.sender;
+  if (!sender.NeedsPersist()) return;
+  // A peer may keep its window shut for as long as it answers, but not against nobody.
+  const bool orphan_waited_enough =
+      !connection.attached && sender.rto().backoff_count() >= kDataRetriesMax;
+  if (connection.retries >= kDataRetriesMax || orphan_waited_enough) {
+    GiveUp(connection);
+    return;
+  }
+  if (const std::optional<SendPlan> plan = sender.Forced()) {
+    SendPlanned(connection, *plan);
+    return;
+  }
+  ++connection.retries;
+  sender.rto().Backoff();
+  SendProbe(connection);
+  SetTimer(connection, kTimerPersist, now_ + sender.rto().rto());
+}
+
+void TcpEngine::OnKeepaliveTimer(TcpConnection& connection) {
+  if (connection.keepalive_idle == kNever) return;
+  // The handshake has a timer of its own.
+  const Nanos silent = IsSynchronized(connection.state) ? now_ - connection.last_heard_at : 0;
+  if (silent < connection.keepalive_idle) {
+    SetTimer(connection, kTimerKeepalive, now_ + connection.keepalive_idle - silent);
+    return;
+  }
+  if (silent >= connection.keepalive_idle + kKeepaliveProbesMax * kKeepaliveInterval) {
+    GiveUp(connection);
+    return;
+  }
+  SendProbe(connection);
+  SetTimer(connection, kTimerKeepalive, now_ + kKeepaliveInterval);
+}
+
+// Not acceptable to the peer, so that it answers (RFC 9293 section 3.8.4).
+void TcpEngine::SendProbe(TcpConnection& connection) {
+  OutSegment out;
+  out.seq = connection.sender.snd_una() - 1u;
+  out.flags = kTcpAck;
+  EmitSegment(connection, out);
+}
+
+void TcpEngine::GiveUp(TcpConnection& connection) {
+  if (connection.sender.syn_acked()) SendReset(connection);
+  CloseNow(connection, CloseReason::kTimedOut);
+}
+
+}  // namespace devmem

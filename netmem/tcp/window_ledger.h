@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The window ledger of one rx queue: how many bytes we have promised to all peers together, and how
+// much may be promised on top. It keeps what peers are allowed to send within what the queue's pool
+// can hold. One per worker and used on its thread alone; O(1) and integers only.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "netmem/tcp/limits.h"
+
+namespace devmem {
+
+// Each connection knows its own outstanding promise, right edge - rcv_nxt, and passes it in; the
+// ledger keeps the sum.
+//
+//      rcv_nxt                      right edge
+//         |------ outstanding ----------|------ new credit ------|
+//
+// New credit is given only while, after it,
+//
+//      promised x waste <= free - reserve
+//
+// where `free` is what the pool has left and `waste` how many bytes of net_iovs a byte of payload
+// really occupies: held / payload, measured over what is held now. The ratio counts as if one slab
+// of perfectly packed payload were held beside it, so that a nearly empty queue with one small
+// segment does not read as a waste of 40; a sample moves it by an eighth. It is never below 1.
+//
+// Two over-commits are allowed, because the spill always receives and a drop is legal:
+//   - Every connection that wants it may be promised 2 MSS, or what the pool has left if that is
+//     less: promised may exceed the bound by 2 MSS per connection. When the pool is empty, windows
+//     close.
+//   - A promise is a multiple of the window unit (1 << scale), rounded up where it would move the
+//     right edge left (RFC 7323 section 2.4): less than one unit per grant.
+//
+// Invariants:
+//   1. promised_bytes() is the sum of the connections' outstanding promises.
+//   2. The right edge never moves left: a grant is at least what is outstanding.
+//   3. After a grant, promised x waste <= free - reserve, or the grant is at its 2-MSS floor or is
+//      what was outstanding, rounded up to the unit.
+class WindowLedger {
+ public:
+  struct Config {
+    uint64_t capacity_bytes = 0;    // Of the pool.
+    uint64_t reserve_bytes = 0;     // Kept for segments at rcv_nxt: one largest frame.
+    uint64_t window_cap_bytes = 0;  // The most that one connection is promised; 0: kWindowBytesMax.
+  };
+
+  struct GrantRequest {
+    uint64_t outstanding_bytes = 0;  // right edge - rcv_nxt before the grant.
+    uint64_t wanted_bytes = 0;       // The window that this connection would like.
+    uint64_t available_bytes = 0;    // What the pool has left, the reserve included.
+    uint32_t mss_bytes = kMssBytesDefault;
+    uint8_t window_scale = 0;
+  };
+
+  struct GrantResult {
+    uint64_t window_bytes = 0;  // right edge - rcv_nxt from now on; a multiple of the window unit.
+    // Memory was the reason for less than wanted: ask again when some is free.
+    bool limited = false;
+  };
+
+  // Errors: kInvalidArgument  the reserve is not smaller than the capacity, or the capacity exceeds
+  //                           kLedgerCapacityBytesMax.
+  static absl::StatusOr<WindowLedger> Create(const Config& config);
+
+  // A connection begins with no promise, and ends with `outstanding_bytes` of it unused.
+  void Join() { ++connection_count_; }
+  void Leave(uint64_t outstanding_bytes);
+
+  // rcv_nxt moved over `bytes` that lay inside the promise. (A FIN counts only if it does.)
+  void OnArrived(uint64_t bytes);
+
+  // Extends one connection's right edge. Small steps are not worth a segment: credit below one MSS
+  // and below half the window is held back (window.h, ReceiverMayAdvance).
+  GrantResult Grant(const GrantRequest& request);
+
+  // One look at the pool: `held_bytes` in net_iovs that have references, `payload_bytes` of stream
+  // in them. Once per batch is often enough.
+  void MeasureWaste(uint64_t held_bytes, uint64_t payload_bytes);
+
+  uint64_t promised_bytes() const { return promised_bytes_; }
+  uint32_t connection_count() const { return connection_count_; }
+  // In units of 1 / kWasteOne.
+  uint64_t waste() const { return waste_; }
+  static constexpr uint64_t kWasteOne = 1u << 16;
+
+  // The most that may be promised in all while the pool has `available_bytes` left.
+  uint64_t PromiseLimit(uint64_t available_bytes) const;
+
+ private:
+  explicit WindowLedger(const Config& config) : config_(config) {}
+
+  // What this connection may be promised at most when memory is no object.
+  uint64_t Target(const GrantRequest& request, uint64_t floor_bytes) const;
+
+  Config config_;
+  uint64_t promised_bytes_ = 0;
+  uint64_t waste_ = kWasteOne;
+  uint32_t connection_count_ = 0;
+};
+
+}  // namespace devmem
