@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every bound of netmem/stack/, with its unit in its name.
+
+#pragma once
+
+#include <cstdint>
+
+#include "netmem/nic/limits.h"
+#include "netmem/tcp/time.h"
+
+namespace devmem {
+
+// Neighbours (address to MAC) that one worker remembers: sets of ways.
+inline constexpr uint32_t kNeighbourSets = 256;
+inline constexpr uint32_t kNeighbourWays = 4;
+inline constexpr Nanos kNeighbourAskInterval = 1 * kSecond;  // RFC 1122 section 2.3.2.1: at most 1/s.
+inline constexpr uint32_t kParkedFrames = 16;  // Waiting for an answer, header-only ones.
+
+// Frames on their way from one worker to another; more are dropped and counted.
+inline constexpr uint32_t kHandoverFrames = 256;
+
+inline constexpr uint64_t kHostBytesPerQueueMin = 2ull * kFramePayloadBytesMax;
+inline constexpr uint64_t kHostBytesPerQueueDefault = 8ull << 20;
+inline constexpr uint64_t kHostBytesPerQueueMax = 4ull << 30;
+
+// A ping's payload that is answered: what fits a frame without fragments.
+inline constexpr uint32_t kEchoBytesMax = kMtuMax;
+
+static_assert((kNeighbourSets & (kNeighbourSets - 1)) == 0);
+
+}  // namespace devmem

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which Ethernet address a neighbour has: learned from ARP (RFC 826) and from the SYNs that we answer,
+// asked for when we open a connection ourselves. One table per worker, used on its thread; fixed size,
+// nothing allocates. A full set forgets its oldest entry: the next frame to that neighbour asks again.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "netmem/stack/limits.h"
+#include "netmem/wire/ip_address.h"
+#include "netmem/wire/mac_address.h"
+
+namespace devmem {
+
+class Neighbours {
+ public:
+  Neighbours() : entries_(kNeighbourSets * kNeighbourWays) {}
+
+  // nullptr when the address is not known. Valid until the next Learn().
+  const MacAddress* Find(const IpAddress& address) const {
+    const Entry* set = &entries_[SetOf(address)];
+    for (uint32_t way = 0; way < kNeighbourWays; ++way) {
+      if (set[way].known && set[way].address == address) return &set[way].mac;
+    }
+    return nullptr;
+  }
+
+  void Learn(const IpAddress& address, const MacAddress& mac);
+
+  // Whether to send a question for `address` now; at most one per kNeighbourAskInterval is due.
+  bool MayAsk(const IpAddress& address, Nanos now);
+
+  // Keeps a header-only frame (at most kHeaderSlotBytes) until its neighbour is known. The oldest one
+  // parked gives way. False when the frame is too long.
+  bool Park(const IpAddress& next_hop, std::span<const uint8_t> frame);
+  // A frame that waited for `address`, taken out; empty when none waits. Valid until the next Park().
+  std::span<uint8_t> TakeParked(const IpAddress& address);
+
+ private:
+  struct Entry {
+    IpAddress address;
+    MacAddress mac;
+    bool known = false;
+    Nanos asked_at = INT64_MIN;
+    uint64_t age = 0;
+  };
+  struct Parked {
+    IpAddress next_hop;
+    uint32_t bytes = 0;  // 0: free.
+    std::array<uint8_t, kHeaderSlotBytes> frame;
+  };
+
+  static size_t SetOf(const IpAddress& address) {
+    const uint64_t mixed = (address.low() ^ address.high()) * 0x9e3779b97f4a7c15;
+    return static_cast<size_t>(mixed >> 56) * kNeighbourWays;
+  }
+  Entry& EntryFor(const IpAddress& address);
+
+  std::vector<Entry> entries_;
+  uint64_t age_ = 0;
+  std::array<Parked, kParkedFrames> parked_{};
+  uint32_t next_parked_ = 0;
+};
+static_assert(kNeighbourSets == 256, "SetOf() takes the top eight bits");
+
+}  // namespace devmem

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A worker's turn: frames in, segments to the engine, and what the user takes and gives back. ARP, ping
+// and sending are in worker_link.cc.
+
+#include "netmem/stack/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "netmem/wire/ethernet.h"
+
+namespace devmem {
+
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const Config& config, Netdev* netdev,
+                                                       const QueueMemory& host,
+                                                       const Addresses* addresses,
+                                                       HandoverRings* rings) {
+  std::unique_ptr<Worker> worker(new Worker(config, netdev, host, addresses, rings));
+  if (!worker->pieces_.ok()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no address space for the pieces of queue ", config.queue));
+  }
+  absl::StatusOr<std::unique_ptr<TcpEngine>> engine =
+      TcpEngine::Create(config.tcp, &worker->store_, worker.get());
+  if (!engine.ok()) return engine.status();
+  worker->engine_ = *std::move(engine);
+  return worker;
+}
+
+Worker::Worker(const Config& config, Netdev* netdev, const QueueMemory& host,
+               const Addresses* addresses, HandoverRings* rings)
+    : config_(config),
+      netdev_(netdev),
+      queue_(&netdev->queue(config.queue)),
+      addresses_(addresses),
+      rings_(rings),
+      pieces_(host.pool->net_iov_count() * kPiecesPerNetIov),
+      store_(host.pool, nullptr, &pieces_),
+      reader_(host),
+      batch_(std::make_unique<RxBatch>()),
+      echo_in_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()),
+      echo_out_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()) {}
+
+uint32_t Worker::Run(Nanos now) {
+  now_ = now;
+  TakeHandedOver(now);
+  const uint32_t frames = queue_->Poll(*batch_);
+  for (uint32_t i = 0; i < frames; ++i) Handle(batch_->frames[i], now);
+  engine_->Flush(now);
+  const Nanos deadline = engine_->NextDeadline();
+  if (deadline <= now) {
+    if (now - deadline > kDelayedAckMax) ++stats_.late_runs;
+    engine_->Expire(now);
+    engine_->Flush(now);
+  }
+  return frames;
+}
+
+void Worker::Handle(const RxDescriptor& frame, Nanos now) {
+  switch (frame.headers.kind) {
+    case FrameKind::kTcp: HandleTcp(frame, 0, now); return;
+    case FrameKind::kArp:
+      ++stats_.arp_in;
+      HandleArp(frame.header, true, now);
+      break;
+    case FrameKind::kIcmp: HandleEcho(frame); break;
+    case FrameKind::kIcmpV6:
+    case FrameKind::kOther:
+    case FrameKind::kMalformed: break;
+  }
+  store_.Put(batch_->PiecesOf(frame));
+}
+
+void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
+  const FrameHeaders& headers = frame.headers;
+  if (!addresses_->IsOurs(headers.flow.local)) [[unlikely]] {
+    ++stats_.not_ours;
+    store_.Put(batch_->PiecesOf(frame));
+    return;
+  }
+  if (frame.rx_class == RxClass::kElsewhere) [[unlikely]] {
+    store_.Put(batch_->PiecesOf(frame));
+    HandOver(frame, rings_->workers(), frame.target_queue);
+    return;
+  }
+  // The NIC has parsed the frame: a TCP header is there, and all of it.
+  const std::optional<TcpHeader> tcp = TcpHeader::Parse(frame.header.subspan(headers.l4_offset));
+  Segment segment;
+  segment.flow = headers.flow;
+  segment.seq = tcp->seq();
+  segment.ack = tcp->ack();
+  segment.flags = tcp->flags();
+  segment.window = tcp->window();
+  segment.segment_count = frame.segment_count;
+  segment.payload_bytes = frame.placed_bytes;
+  segment.cut = frame.placed_bytes < headers.payload_bytes;
+  segment.pieces = batch_->PiecesOf(frame);
+  segment.options = ParseTcpOptions(tcp->options());
+  if (frame.rx_class != RxClass::kSteered && visited + 1 < rings_->workers() &&
+      !engine_->Knows(segment)) {
+    store_.Put(segment.pieces);
+    HandOver(frame, visited + 1, (config_.queue + 1) % rings_->workers());
+    return;
+  }
+  if (segment.has(kTcpSyn)) [[unlikely]] {
+    // Whoever delivered the SYN is where our answer goes.
+    neighbours_.Learn(headers.flow.remote, EthernetHeader::Parse(frame.header)->source());
+  }
+  engine_->Input(segment, now);
+}
+
+absl::Status Worker::Bind(const QueueMemory& device) {
+  const uint64_t entries =
+      uint64_t{pieces_.capacity()} + uint64_t{device.pool->net_iov_count()} * kPiecesPerNetIov;
+  const uint32_t capacity = static_cast<uint32_t>(std::min<uint64_t>(entries, kPiecesMax));
+  absl::StatusOr<TokenTable> tokens = TokenTable::Create(TokenTable::NextLane(), capacity);
+  if (!tokens.ok()) return tokens.status();
+  if (!pieces_.Grow(capacity)) {
+    return absl::ResourceExhaustedError(absl::StrCat("no address space for ", capacity,
+                                                     " pieces of queue ", config_.queue,
+                                                     "; bind less or choose larger net_iovs"));
+  }
+  absl::Status bound = queue_->Bind(device);
+  if (!bound.ok()) return bound;
+  store_.SetDevice(device.pool);
+  absl::Status attached = engine_->AttachDevice(kFramePayloadBytesMax);
+  if (!attached.ok()) {
+    queue_->Unbind();
+    store_.SetDevice(nullptr);
+    return attached;
+  }
+  reader_.SetDevice(device);
+  tokens_ = *std::move(tokens);
+  return absl::OkStatus();
+}
+
+void Worker::Unbind(Nanos now) {
+  if (!tokens_.has_value()) return;
+  now_ = now;
+  engine_->DetachDevice(now);
+  while (const std::optional<Piece> piece = tokens_->RemoveAny()) {
+    store_.OnReturned(*piece);
+    store_.Put(*piece);
+    ++token_stats_.returned;
+  }
+  tokens_.reset();
+  queue_->Unbind();
+  store_.SetDevice(nullptr);
+  reader_.SetDevice(QueueMemory{});
+}
+
+size_t Worker::TakeFrags(TcpConnection& connection, std::span<Frag> frags, Nanos now) {
+  now_ = now;
+  size_t taken = 0;
+  Piece piece;
+  while (taken < frags.size() && !tokens_->full() && engine_->TakePiece(connection, &piece)) {
+    const PagePool& pool = store_.PoolOf(piece.netmem);
+    frags[taken].region_id = pool.provider().region_id;
+    frags[taken].offset = pool.RegionOffset(piece);
+    frags[taken].length_bytes = piece.length_bytes;
+    frags[taken].token = tokens_->Insert(piece);
+    store_.OnHandedOut(piece);
+    ++taken;
+  }
+  if (taken == 0) return 0;
+  token_stats_.issued.Add(taken);
+  stats_.frags.Add(taken);
+  engine_->OnConsumed(connection, now);
+  return taken;
+}
+
+size_t Worker::Release(std::span<const Frag> frags, Nanos now) {
+  now_ = now;
+  size_t refused = 0;
+  for (const Frag& frag : frags) {
+    std::optional<Piece> piece;
+    if (tokens_.has_value()) piece = tokens_->Remove(frag.token);
+    if (!piece.has_value()) {
+      ++refused;
+      continue;
+    }
+    store_.OnReturned(*piece);
+    store_.Put(*piece);
+  }
+  token_stats_.returned.Add(frags.size() - refused);
+  token_stats_.refused.Add(refused);
+  engine_->OnMemoryReturned(now);
+  return refused;
+}
+
+bool Worker::ReadHeld(Token token, uint32_t skip_bytes, std::span<uint8_t> to) {
+  const Piece* piece = tokens_.has_value() ? tokens_->Find(token) : nullptr;
+  if (piece == nullptr || uint64_t{skip_bytes} + to.size() > piece->length_bytes) return false;
+  reader_.CopyOut(*piece, skip_bytes, to);
+  if (piece->netmem.is_device()) stats_.bytes_read_back.Add(to.size());
+  return true;
+}
+
+size_t Worker::ReadBytes(TcpConnection& connection, std::span<uint8_t> to, Nanos now) {
+  now_ = now;
+  size_t copied = 0;
+  while (copied < to.size() && !connection.receiver.in_order().empty()) {
+    const Piece front = store_.Front(connection.receiver.in_order());
+    const uint32_t part =
+        static_cast<uint32_t>(std::min<size_t>(front.length_bytes, to.size() - copied));
+    reader_.CopyOut(front, 0, to.subspan(copied, part));
+    if (front.netmem.is_device()) stats_.bytes_read_back.Add(part);
+    store_.DropFront(connection.receiver.in_order(), part);
+    copied += part;
+  }
+  if (copied == 0) return 0;
+  engine_->OnConsumed(connection, now);
+  engine_->OnMemoryReturned(now);
+  return copied;
+}
+
+}  // namespace devmem

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One worker of the stack: one rx queue with its pools, its TCP engine and its timers. Whoever runs it (the
+// caller of Recv, or a thread) calls Run(), and everything of the worker belongs to that thread; other
+// threads read counters and nothing else. Workers share the hand-over rings and the stack's addresses.
+//
+//   Run():  poll the queue -> each frame to TCP, ARP or ping -> flush ACKs and data -> timers
+//
+// Received payload stays in the engine's queues as pieces until TakeFrags() names it with tokens; a
+// token that is released puts its piece back to the pool.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "netmem/frag.h"
+#include "netmem/nic/netdev.h"
+#include "netmem/nic/piece_reader.h"
+#include "netmem/piece_store.h"
+#include "netmem/stack/addresses.h"
+#include "netmem/stack/handover.h"
+#include "netmem/stack/limits.h"
+#include "netmem/stack/neighbours.h"
+#include "netmem/tcp/engine.h"
+#include "netmem/token_table.h"
+
+namespace devmem {
+
+// Monotonic; readable from any thread.
+struct WorkerStats {
+  Counter arp_in;
+  Counter arp_replies;
+  Counter echo_replies;
+  Counter not_ours;            // Frames for an address that is not ours.
+  Counter unresolved;          // Frames not sent: the neighbour is not known (yet).
+  Counter no_route;            // Frames not sent: outside of our subnets, and no gateway.
+  Counter handed_over;         // Frames given to the worker whose queue the rule names.
+  Counter handover_overflow;   // Frames lost because its ring was full.
+  Counter late_runs;           // Run() came more than a delayed-ACK time after a timer was due.
+  Counter frags;
+  Counter bytes_read_back;     // Copied from device memory for Read().
+};
+
+class Worker final : public SegmentSink {
+ public:
+  struct Config {
+    uint32_t queue = 0;
+    TcpEngine::Config tcp;
+  };
+
+  // What is passed by pointer outlives the worker. `host` is the queue's part of the host region.
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(const Config& config, Netdev* netdev,
+                                                        const QueueMemory& host,
+                                                        const Addresses* addresses,
+                                                        HandoverRings* rings);
+
+  // One turn; see above. Returns the number of frames handled.
+  uint32_t Run(Nanos now);
+  // When Run() is due even if no frame arrives.
+  Nanos NextDeadline() const { return engine_->NextDeadline(); }
+  int fd() const { return queue_->fd(); }
+
+  // The queue's binding comes and goes. Unbinding resets the bound connections, ends every token and
+  // leaves the pool without references.
+  absl::Status Bind(const QueueMemory& device);
+  void Unbind(Nanos now);
+  bool bound() const { return tokens_.has_value(); }
+
+  // Received bytes as frags, in stream order; fewer than there are when `frags` or the token table is
+  // full. The connection is bound.
+  size_t TakeFrags(TcpConnection& connection, std::span<Frag> frags, Nanos now);
+  // Received bytes, copied; takes exactly what it copies.
+  size_t ReadBytes(TcpConnection& connection, std::span<uint8_t> to, Nanos now);
+  // Copies bytes of a frag that is held, from `skip_bytes` into it on, and leaves it held. False when the
+  // token names nothing or the frag is shorter.
+  bool ReadHeld(Token token, uint32_t skip_bytes, std::span<uint8_t> to);
+  // Ends tokens. Returns how many were refused.
+  size_t Release(std::span<const Frag> frags, Nanos now);
+  // Whether this worker made the token.
+  bool Owns(Token token) const {
+    return tokens_.has_value() && TokenTable::LaneOf(token) == tokens_->lane();
+  }
+  bool tokens_full() const { return tokens_.has_value() && tokens_->full(); }
+  uint32_t tokens_held() const { return tokens_.has_value() ? tokens_->held() : 0; }
+
+  // SegmentSink: a segment of ours becomes a frame.
+  void Emit(const OutSegment& segment) override;
+
+  TcpEngine& engine() { return *engine_; }
+  const TcpEngine& engine() const { return *engine_; }
+  const WorkerStats& stats() const { return stats_; }
+  const RxQueueStats& queue_stats() const { return queue_->stats(); }
+  const TokenStats& token_stats() const { return token_stats_; }
+  const PieceStore& store() const { return store_; }
+  uint32_t queue() const { return config_.queue; }
+
+ private:
+  Worker(const Config& config, Netdev* netdev, const QueueMemory& host, const Addresses* addresses,
+         HandoverRings* rings);
+
+  void Handle(const RxDescriptor& frame, Nanos now);
+  // `visited`: workers that had this frame before and did not know it.
+  void HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now);
+  void HandleArp(std::span<const uint8_t> header, bool first_hand, Nanos now);
+  void HandleEcho(const RxDescriptor& frame);
+  void HandOver(const RxDescriptor& frame, uint32_t visited, uint32_t to);
+  void TakeHandedOver(Nanos now);
+  void Ask(const IpAddress& next_hop);
+  void SendParked(const IpAddress& address, const MacAddress& mac);
+
+  const Config config_;
+  Netdev* const netdev_;
+  RxQueue* const queue_;
+  const Addresses* const addresses_;
+  HandoverRings* const rings_;
+  PieceArray pieces_;
+  PieceStore store_;
+  PieceReader reader_;
+  std::unique_ptr<TcpEngine> engine_;
+  std::optional<TokenTable> tokens_;  // While the queue is bound.
+  TokenStats token_stats_;            // Over all bindings that the queue has had.
+  Neighbours neighbours_;
+  WorkerStats stats_;
+  Nanos now_ = 0;  // Of the call being served, for Emit().
+
+  std::unique_ptr<RxBatch> batch_;
+  std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_in_;
+  std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_out_;
+};
+
+}  // namespace devmem

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bindings, releases and waiting of the copy backend.
+
+#include "uapi/copy_core.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "provider/posix_error.h"
+
+namespace devmem {
+namespace {
+
+// How long a waiter stays away from what has no descriptor: a fence that can only be asked, or a
+// release by another thread.
+constexpr Nanos kAskAgain = kMillisecond;
+
+void ChangeEpoll(int epoll, int operation, int fd) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP;
+  event.data.fd = fd;
+  (void)::epoll_ctl(epoll, operation, fd, &event);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CopyCore>> CopyCore::Create(Clock* clock, Threading threading) {
+  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll.valid()) {
+    const int err = errno;
+    return ErrnoToStatus(err, "cannot create the session's epoll descriptor");
+  }
+  return std::unique_ptr<CopyCore>(new CopyCore(clock, threading, std::move(epoll)));
+}
+
+CopyCore::~CopyCore() {
+  for (const auto& [id, bound] : bound_) {
+    for (const auto& queue : bound.queues) queue->Close();
+  }
+}
+
+absl::StatusOr<BindingId> CopyCore::Bind(const Region& region, const BindOptions& options) {
+  const uint64_t left = region.size_bytes() - std::min(region.size_bytes(), options.offset);
+  const BindRequest request{.owner_id = 1,
+                            .region_id = region.id(),
+                            .region_bytes = region.size_bytes(),
+                            .page_bytes = region.page_bytes(),
+                            .range_offset = options.offset,
+                            .range_bytes = options.bytes == 0 ? left : options.bytes,
+                            .queues = options.queues,
+                            .net_iov_bytes = options.net_iov_bytes,
+                            .slab_bytes = options.slab_bytes};
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const absl::StatusOr<BindingId> id = table_.Bind(request);
+  if (!id.ok()) return id.status();
+
+  absl::StatusOr<Bound> bound = Fill(*table_.Find(*id), region);
+  if (!bound.ok()) {
+    (void)table_.Unbind(*id);
+    return bound.status();
+  }
+  for (const auto& queue : bound->queues) by_lane_[queue->lane()] = queue;
+  bound_.emplace(*id, *std::move(bound));
+  return *id;
+}
+
+// The attachment and the queues of a binding that the table has accepted.
+absl::StatusOr<CopyCore::Bound> CopyCore::Fill(const Binding& binding, const Region& region) {
+  absl::StatusOr<std::unique_ptr<Attachment>> attachment =
+      Attachment::Create(region, {.name = "copy"});
+  if (!attachment.ok()) return attachment.status();
+  Bound bound{*std::move(attachment), {}};
+  for (const uint32_t index : binding.queues()) {
+    const absl::StatusOr<MemoryProvider> memory = binding.ProviderFor(index);
+    if (!memory.ok()) return memory.status();
+    auto queue = CopyQueue::Create(index, *memory, *bound.attachment, &stats_);
+    if (!queue.ok()) return queue.status();
+    bound.queues.push_back(*std::move(queue));
+  }
+  return bound;
+}
+
+absl::Status CopyCore::Unbind(BindingId id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const absl::Status unbound = table_.Unbind(id);
+  if (!unbound.ok()) return unbound;
+  const auto found = bound_.find(id);
+  for (const auto& queue : found->second.queues) {
+    queue->Close();
+    by_lane_.erase(queue->lane());
+  }
+  bound_.erase(found);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Account> CopyCore::account(BindingId id) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = bound_.find(id);
+  if (found == bound_.end()) {
+    return absl::NotFoundError(absl::StrCat("there is no binding ", id));
+  }
+  Account sum;
+  for (const auto& queue : found->second.queues) {
+    const Account one = queue->account();
+    sum.total += one.total;
+    sum.free += one.free;
+    sum.returning += one.returning;
+    sum.open += one.open;
+    sum.used += one.used;
+    sum.staged += one.staged;
+    sum.quarantined += one.quarantined;
+  }
+  return sum;
+}
+
+absl::StatusOr<std::shared_ptr<CopyQueue>> CopyCore::QueueOf(BindingId id,
+                                                             std::optional<uint32_t> queue) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = bound_.find(id);
+  if (found == bound_.end()) {
+    return absl::NotFoundError(
+        absl::StrCat("there is no binding ", id, "; it was unbound before or never made"));
+  }
+  if (!queue.has_value()) return found->second.queues.front();
+  for (const auto& candidate : found->second.queues) {
+    if (candidate->index() == *queue) return candidate;
+  }
+  return absl::OutOfRangeError(absl::StrCat("rx queue ", *queue, " is not of binding ", id,
+                                            "; name one of the queues that it was bound to"));
+}
+
+CopyQueue* CopyCore::QueueOfLane(uint16_t lane) const {
+  const auto found = by_lane_.find(lane);
+  return found == by_lane_.end() ? nullptr : found->second.get();
+}
+
+absl::Status CopyCore::Release(std::span<const Frag> frags) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  size_t refused = 0;
+  for (const Frag& frag : frags) {
+    CopyQueue* const queue = QueueOfLane(TokenTable::LaneOf(frag.token));
+    if (queue == nullptr || !queue->Release(frag.token)) ++refused;
+  }
+  Rearm();
+  if (refused == 0) return absl::OkStatus();
+  stats_.tokens_refused.Add(refused);
+  return absl::InvalidArgumentError(
+      absl::StrCat(refused, " of ", frags.size(),
+                   " frags name nothing that this session holds: unknown, of another session, or "
+                   "released before; the others were released"));
+}
+
+absl::Status CopyCore::ReleaseWhen(Fence fence, std::span<const Frag> frags) {
+  if (fence.Signaled()) return Release(frags);
+  fences_.Add(frags, std::move(fence));
+  return absl::OkStatus();
+}
+
+bool CopyCore::AskFences() {
+  if (fences_.empty()) return false;
+  // What is refused here is counted; that is all that can be done, its caller is long gone.
+  return fences_.Poll([this](std::span<const Frag> frags) { (void)Release(frags); }) > 0;
+}
+
+void CopyCore::Watch(int socket) { ChangeEpoll(epoll_.get(), EPOLL_CTL_ADD, socket); }
+
+void CopyCore::Mute(int socket) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!muted_.insert(socket).second) return;
+  ChangeEpoll(epoll_.get(), EPOLL_CTL_DEL, socket);
+}
+
+void CopyCore::Unwatch(int socket) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (muted_.erase(socket) == 0) ChangeEpoll(epoll_.get(), EPOLL_CTL_DEL, socket);
+}
+
+// Something was released: every connection that found no room may look again. Called under the
+// lock.
+void CopyCore::Rearm() {
+  for (const int socket : muted_) ChangeEpoll(epoll_.get(), EPOLL_CTL_ADD, socket);
+  muted_.clear();
+}
+
+bool CopyCore::Wait(int readable, Nanos deadline) {
+  if (AskFences()) return true;
+  const Nanos now = clock_->Now();
+  if (deadline <= now) return false;
+  std::vector<int> fds{readable};
+  bool has_callbacks = false;
+  fences_.AppendFds(&fds, &has_callbacks);
+  clock_->Wait(fds, has_callbacks ? std::min(deadline, now + kAskAgain) : deadline);
+  AskFences();
+  return true;
+}
+
+bool CopyCore::WaitForRelease(Nanos deadline) {
+  const Nanos now = clock_->Now();
+  if (deadline <= now) return false;
+  return Wait(-1, std::min(deadline, now + kAskAgain));
+}
+
+bool CopyCore::NothingWillBeReleased() const {
+  return threading_ == Threading::kInline && fences_.empty();
+}
+
+}  // namespace devmem

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a copy session shares with the listeners and connections that it hands out: the bindings and
+// their queues, the releases that wait for fences, and how to wait. Outlives them all. Any thread
+// may call anything; one lock guards the tables, and no data passes under it.
+//
+// The session's descriptor is an epoll over all listeners and over all connections from which a
+// Recv() could bring something. A connection is taken out ("muted") while its pool is empty, so
+// that a full pool does not look like news, and put back by the next release.
+
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "netmem/binding.h"
+#include "netmem/stack/clock.h"
+#include "provider/attachment.h"
+#include "provider/unique_fd.h"
+#include "uapi/copy_queue.h"
+#include "uapi/copy_stats.h"
+#include "uapi/devmem.h"
+#include "uapi/fence_list.h"
+
+namespace devmem {
+
+class CopyCore {
+ public:
+  // Virtual queues: each is a pool and a token table, and costs nothing until it is bound.
+  static constexpr uint32_t kQueues = 64;
+
+  static absl::StatusOr<std::unique_ptr<CopyCore>> Create(Clock* clock, Threading threading);
+  ~CopyCore();
+  CopyCore(const CopyCore&) = delete;
+  CopyCore& operator=(const CopyCore&) = delete;
+
+  absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options);
+  absl::Status Unbind(BindingId id);
+  absl::StatusOr<Account> account(BindingId id) const;
+
+  // The queue of a binding that a listener or a connection asks for; the first if it does not say.
+  absl::StatusOr<std::shared_ptr<CopyQueue>> QueueOf(BindingId id,
+                                                     std::optional<uint32_t> queue) const;
+
+  absl::Status Release(std::span<const Frag> frags);
+  absl::Status ReleaseWhen(Fence fence, std::span<const Frag> frags);
+  // Releases what stands behind fences that have signaled; whether there were any.
+  bool AskFences();
+
+  // A socket whose news make fd() readable, and one whose news say nothing until the next release.
+  void Watch(int socket);
+  void Mute(int socket);
+  void Unwatch(int socket);
+  int fd() const { return epoll_.get(); }
+
+  // Waits until `readable` (or -1) is readable, a fence may have signaled, or `deadline`. False, at
+  // once, when the deadline has passed.
+  bool Wait(int readable, Nanos deadline);
+  // Waits like Wait(-1), for net_iovs to come back. False when the deadline has passed.
+  bool WaitForRelease(Nanos deadline);
+  // Whether nobody is left who could release something while the caller waits.
+  bool NothingWillBeReleased() const;
+
+  Clock& clock() { return *clock_; }
+  CopyStats& stats() { return stats_; }
+
+ private:
+  struct Bound {
+    std::unique_ptr<Attachment> attachment;
+    std::vector<std::shared_ptr<CopyQueue>> queues;  // In the order of the binding's.
+  };
+
+  CopyCore(Clock* clock, Threading threading, UniqueFd epoll)
+      : clock_(clock), threading_(threading), epoll_(std::move(epoll)) {}
+
+  absl::StatusOr<Bound> Fill(const Binding& binding, const Region& region);
+  CopyQueue* QueueOfLane(uint16_t lane) const;
+  void Rearm();
+
+  Clock* const clock_;
+  const Threading threading_;
+  const UniqueFd epoll_;
+  CopyStats stats_;
+  FenceList fences_;  // Has a lock of its own, which is never held while mutex_ is taken.
+
+  mutable std::mutex mutex_;  // Guards everything below.
+  BindingTable table_{kQueues};
+  std::map<BindingId, Bound> bound_;
+  std::map<uint16_t, std::shared_ptr<CopyQueue>> by_lane_;
+  std::set<int> muted_;
+};
+
+}  // namespace devmem

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The copy backend's data path.
+
+#include "uapi/copy_queue.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "provider/check.h"
+#include "uapi/copy_socket.h"
+
+namespace devmem {
+namespace {
+
+// recv() without waiting; the number of bytes, 0 at the end, or minus the errno.
+ssize_t ReceiveInto(int socket, std::span<uint8_t> to) {
+  for (;;) {
+    const ssize_t got = ::recv(socket, to.data(), to.size(), MSG_DONTWAIT);
+    if (got >= 0) return got;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CopyQueue>> CopyQueue::Create(uint32_t index,
+                                                             const MemoryProvider& memory,
+                                                             Attachment& attachment,
+                                                             CopyStats* stats) {
+  absl::StatusOr<std::unique_ptr<PagePool>> pool = PagePool::Create(memory, kCopyBounceBytes);
+  if (!pool.ok()) return pool.status();
+  const uint64_t tokens_wanted = uint64_t{(*pool)->net_iov_count()} * kPiecesPerNetIov;
+  const uint32_t capacity = static_cast<uint32_t>(std::min<uint64_t>(tokens_wanted, kPiecesMax));
+  absl::StatusOr<TokenTable> tokens = TokenTable::Create(TokenTable::NextLane(), capacity);
+  if (!tokens.ok()) return tokens.status();
+  return std::unique_ptr<CopyQueue>(
+      new CopyQueue(index, memory, attachment, stats, *std::move(pool), *std::move(tokens)));
+}
+
+CopyQueue::CopyQueue(uint32_t index, const MemoryProvider& memory, Attachment& attachment,
+                     CopyStats* stats, std::unique_ptr<PagePool> pool, TokenTable tokens)
+    : index_(index),
+      region_id_(memory.region_id),
+      lane_(tokens.lane()),
+      stats_(stats),
+      writer_(attachment),
+      pool_(std::move(pool)),
+      tokens_(std::move(tokens)),
+      bounce_(kCopyBounceBytes) {}
+
+// The bytes that fit the first `frags_max` runs of the posted window: each run becomes one frag.
+uint32_t CopyQueue::RoomFor(size_t frags_max) {
+  uint32_t room = 0;
+  for (const PagePool::Run& run :
+       pool_->Posted().first(std::min<size_t>(frags_max, pool_->Posted().size()))) {
+    room += run.bytes;
+  }
+  return std::min(room, kCopyBounceBytes);
+}
+
+CopyQueue::Received CopyQueue::Receive(int socket, std::span<Frag> frags) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (closed_) return {.outcome = Outcome::kClosed};
+  if (tokens_.full()) return {.outcome = Outcome::kNoTokens};
+  const size_t tokens_left = tokens_.capacity() - tokens_.held();
+  const uint32_t room = RoomFor(std::min(frags.size(), tokens_left));
+  if (room == 0) {
+    stats_->receive_starved.Add(1);
+    return {.outcome = Outcome::kNoRoom};
+  }
+  const ssize_t got = ReceiveInto(socket, std::span(bounce_).first(room));
+  if (got == 0) return {.outcome = Outcome::kEnd};
+  if (got == -EAGAIN) return {.outcome = Outcome::kEmpty};
+  if (got < 0) return {.outcome = Outcome::kBroken, .error = static_cast<int>(-got)};
+  return CopyIn(static_cast<uint32_t>(got), frags);
+}
+
+CopyQueue::Received CopyQueue::CopyIn(uint32_t bytes, std::span<Frag> frags) {
+  const uint32_t pieces = pool_->Take(bytes, pieces_);
+  DEVMEM_CHECK(pieces > 0 && pieces <= frags.size(),
+               "recv() brought more than the pool has room for");
+  uint32_t done = 0;
+  bool landed = true;
+  for (uint32_t i = 0; i < pieces; ++i) {
+    const Piece& piece = pieces_[i];
+    const uint64_t offset = pool_->RegionOffset(piece);
+    landed &= writer_.Write(offset, std::span(bounce_).subspan(done, piece.length_bytes));
+    done += piece.length_bytes;
+    frags[i] = Frag{.region_id = region_id_, .length_bytes = piece.length_bytes, .offset = offset};
+  }
+  if (!landed) {
+    for (uint32_t i = 0; i < pieces; ++i) pool_->Put(pieces_[i]);
+    return {.outcome = Outcome::kRevoked};
+  }
+  for (uint32_t i = 0; i < pieces; ++i) frags[i].token = tokens_.Insert(pieces_[i]);
+  stats_->payload_bytes.Add(bytes);
+  stats_->region_bytes.Add(bytes);
+  stats_->receive_calls.Add(1);
+  stats_->frags.Add(pieces);
+  stats_->tokens_issued.Add(pieces);
+  return {.outcome = Outcome::kFrags, .frags = pieces, .bytes = bytes};
+}
+
+bool CopyQueue::Release(Token token) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::optional<Piece> piece = tokens_.Remove(token);
+  if (!piece.has_value()) return false;
+  pool_->Put(*piece);
+  stats_->tokens_returned.Add(1);
+  return true;
+}
+
+bool CopyQueue::AddSocket(int socket) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!closed_) sockets_.insert(socket);
+  return !closed_;
+}
+
+void CopyQueue::RemoveSocket(int socket) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  sockets_.erase(socket);
+}
+
+void CopyQueue::Close() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  closed_ = true;
+  for (const int socket : sockets_) ResetSocket(socket);
+  sockets_.clear();
+  while (const std::optional<Piece> piece = tokens_.RemoveAny()) {
+    pool_->Put(*piece);
+    stats_->tokens_returned.Add(1);
+  }
+  pool_->CloseWindow();
+}
+
+Account CopyQueue::account() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return pool_->account();
+}
+
+}  // namespace devmem

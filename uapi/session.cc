@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opening a session: which backend, and why. Memory from providers.
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "provider/provider.h"
+#include "uapi/copy_session.h"
+#include "uapi/devmem.h"
+#include "uapi/stack_session.h"
+
+namespace devmem {
+
+absl::string_view ToString(Backend backend) {
+  switch (backend) {
+    case Backend::kAuto: return "auto";
+    case Backend::kStack: return "stack";
+    case Backend::kCopy: return "copy";
+  }
+  return "unknown";
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& options) {
+  switch (options.backend) {
+    case Backend::kStack: return OpenStackSession(options, "the caller asked for it");
+    case Backend::kCopy: return OpenCopySession(options, "the caller asked for it");
+    case Backend::kAuto: break;
+  }
+  absl::StatusOr<std::unique_ptr<Session>> stack =
+      OpenStackSession(options, "devmem's own stack works on this machine");
+  // Only what this machine does not offer sends us to the next backend; a request that is wrong is
+  // wrong for all of them.
+  if (stack.ok() || (!absl::IsPermissionDenied(stack.status()) &&
+                     !absl::IsUnavailable(stack.status()) && !absl::IsNotFound(stack.status()))) {
+    return stack;
+  }
+  return OpenCopySession(options,
+                         absl::StrCat("the stack cannot run here: ", stack.status().message()));
+}
+
+absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& options) {
+  absl::StatusOr<Provider*> provider = FindProvider(options.provider);
+  if (!provider.ok()) return provider.status();
+  AllocateOptions request;
+  request.bytes = options.bytes;
+  request.huge_pages = options.huge_pages;
+  request.label = "devmem region";
+  return (*provider)->Allocate(request);
+}
+
+}  // namespace devmem

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A session of the stack backend: bindings, listeners, active opens, and running the workers.
+
+#include "uapi/stack_session.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "uapi/stack_connection.h"
+
+namespace devmem {
+namespace {
+
+// An inline session looks at the other queues after this many turns of the one it waits for: often
+// enough for a ping, seldom enough not to be seen in a transfer.
+constexpr uint32_t kTurnsBetweenLooks = 16;
+
+absl::StatusOr<IpAddress> ParseHost(absl::string_view text) {
+  const std::optional<IpAddress> address = ParseIpAddress(text);
+  if (address.has_value()) return *address;
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "' is no IP address; write one like 192.0.2.2"));
+}
+
+absl::Status CheckOurs(const Stack& stack, const IpAddress& address) {
+  if (stack.addresses().IsOurs(address)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(address.ToString(), " is not an address of this session; it has ",
+                   stack.addresses().ToString(), ": use one of these, or open the session with it"));
+}
+
+}  // namespace
+
+absl::StatusOr<uint32_t> StackSession::QueueFor(std::optional<BindingId> binding,
+                                                const std::optional<uint32_t>& queue) const {
+  if (!binding.has_value()) {
+    for (uint32_t unbound = 0; unbound < stack_->worker_count(); ++unbound) {
+      if (stack_->BindingOf(unbound) == nullptr) return unbound;
+    }
+    return absl::FailedPreconditionError("every queue of the session is bound; bind one less");
+  }
+  const Binding* found = stack_->FindBinding(*binding);
+  if (found == nullptr) {
+    return absl::NotFoundError(absl::StrCat("no binding has id ", *binding, " (any more)"));
+  }
+  if (!queue.has_value()) return found->queues().front();
+  if (std::count(found->queues().begin(), found->queues().end(), *queue) != 0) return *queue;
+  return absl::OutOfRangeError(absl::StrCat("queue ", *queue, " is not of binding ", *binding,
+                                            ", which has ",
+                                            absl::StrJoin(found->queues(), ", ")));
+}
+
+absl::StatusOr<BindingId> StackSession::Bind(const Region& region, const BindOptions& options) {
+  BindRequest request;
+  request.owner_id = owner_id_;
+  request.range_offset = options.offset;
+  request.range_bytes = options.bytes;
+  if (request.range_bytes == 0 && options.offset < region.size_bytes()) {
+    request.range_bytes = region.size_bytes() - options.offset;
+  }
+  request.queues = options.queues;
+  request.net_iov_bytes = options.net_iov_bytes;
+  request.slab_bytes = options.slab_bytes;
+  return stack_->Bind(region, std::move(request), Now());
+}
+
+absl::Status StackSession::Unbind(BindingId binding) { return stack_->Unbind(binding, Now()); }
+
+absl::StatusOr<std::unique_ptr<Listener>> StackSession::Listen(const ListenOptions& options,
+                                                               std::optional<BindingId> binding) {
+  absl::StatusOr<IpAddress> address = ParseHost(options.address);
+  if (!address.ok()) return address.status();
+  absl::Status ours = CheckOurs(*stack_, *address);
+  if (!ours.ok()) return ours;
+  absl::StatusOr<uint32_t> queue = QueueFor(binding, options.queue);
+  if (!queue.ok()) return queue.status();
+
+  std::vector<StackListener::Part> parts;
+  const auto undo = [&] {
+    for (const StackListener::Part& part : parts) {
+      OnWorker(part.worker,
+               [&] { (void)stack_->worker(part.worker).engine().CloseListener(part.id, Now()); });
+    }
+  };
+  for (uint32_t worker = 0; worker < stack_->worker_count(); ++worker) {
+    const bool wanted = binding.has_value() ? worker == *queue
+                                            : stack_->BindingOf(worker) == nullptr;
+    if (!wanted) continue;
+    absl::StatusOr<ListenerId> id;
+    OnWorker(worker, [&] {
+      id = stack_->worker(worker).engine().Listen(*address, options.port, options.backlog,
+                                                  binding.has_value());
+    });
+    if (!id.ok()) {
+      undo();
+      return id.status();
+    }
+    parts.push_back(StackListener::Part{worker, *id});
+  }
+  std::optional<FlowRuleId> rule;
+  if (binding.has_value()) {
+    FlowMatch match;
+    match.local = *address;
+    match.local_port = options.port;
+    absl::StatusOr<FlowRuleId> added = nic_->AddRule(match, *queue);
+    if (!added.ok()) {
+      undo();
+      return added.status();
+    }
+    rule = *added;
+  }
+  return std::make_unique<StackListener>(this, std::move(parts), options.port, binding.has_value(),
+                                         rule);
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectOptions& options,
+                                                                  std::optional<BindingId> binding,
+                                                                  Nanos deadline) {
+  absl::StatusOr<IpAddress> remote = ParseHost(options.address);
+  if (!remote.ok()) return remote.status();
+  if (options.port == 0) return absl::InvalidArgumentError("port 0 cannot be connected to; name one");
+  FlowKey flow{stack_->addresses().first(), *remote, options.local_port, options.port};
+  if (!options.local_address.empty()) {
+    absl::StatusOr<IpAddress> local = ParseHost(options.local_address);
+    if (!local.ok()) return local.status();
+    flow.local = *local;
+  }
+  absl::Status ours = CheckOurs(*stack_, flow.local);
+  if (!ours.ok()) return ours;
+  absl::StatusOr<uint32_t> queue = QueueFor(binding, options.queue);
+  if (!queue.ok()) return queue.status();
+  TcpEngine& engine = stack_->worker(*queue).engine();
+  absl::StatusOr<ConnectionId> id = absl::UnknownError("not connected");
+  std::optional<FlowRuleId> rule;
+  OnWorker(*queue, [&] {
+    if (flow.local_port == 0) {
+      const std::optional<uint16_t> port =
+          ports_->Allocate(flow.local, flow.remote, flow.remote_port, [&](uint16_t candidate) {
+            FlowKey tried = flow;
+            tried.local_port = candidate;
+            return engine.InUse(tried);
+          });
+      if (!port.has_value()) {
+        id = absl::ResourceExhaustedError(absl::StrCat(
+            "all ", ports_->port_count(), " local ports to ",
+            EndpointText(flow.remote, flow.remote_port), " are in use; close some connections"));
+        return;
+      }
+      flow.local_port = *port;
+    }
+    // The rule is there before the SYN, so that no answer misses it.
+    if (binding.has_value()) {
+      absl::StatusOr<FlowRuleId> added = nic_->AddRule(
+          FlowMatch{flow.local, flow.remote, flow.local_port, flow.remote_port}, *queue);
+      if (!added.ok()) {
+        id = added.status();
+        return;
+      }
+      rule = *added;
+    }
+    id = engine.Connect(flow, binding.has_value(), Now());
+  });
+  if (!id.ok()) {
+    if (rule.has_value()) (void)nic_->DeleteRule(*rule);
+    return id.status();
+  }
+  std::unique_ptr<Connection> connection =
+      MakeConnection(this, ConnectionHandle{*queue, *id, binding.has_value()}, rule);
+  while (true) {
+    TcpState state = TcpState::kSynSent;
+    absl::Status end;
+    OnWorker(*queue, [&] {
+      state = engine.Find(*id)->state;
+      end = EndOf(*engine.Find(*id));
+    });
+    if (!end.ok()) return end;
+    if (state != TcpState::kSynSent && state != TcpState::kSynReceived) return connection;
+    const bool more = threaded() ? Now() < deadline : Turn(*queue, deadline);
+    if (!more) {
+      return absl::DeadlineExceededError(
+          absl::StrCat(EndpointText(flow.remote, flow.remote_port),
+                       " did not answer before the deadline"));
+    }
+    if (threaded()) Wait(deadline);
+  }
+}
+
+size_t StackSession::ReleaseAny(std::span<const Frag> frags, uint32_t worker) {
+  size_t refused = 0;
+  while (!frags.empty()) {
+    uint32_t owner = worker;
+    if (!stack_->worker(worker).Owns(frags.front().token)) {
+      for (uint32_t other = 0; other < stack_->worker_count(); ++other) {
+        if (stack_->worker(other).Owns(frags.front().token)) owner = other;
+      }
+    }
+    // The run of frags that go to the same table; those of nobody go to `worker`, which counts them.
+    const uint16_t lane = TokenTable::LaneOf(frags.front().token);
+    size_t run = 1;
+    while (run < frags.size() && TokenTable::LaneOf(frags[run].token) == lane) ++run;
+    OnWorker(owner, [&] { refused += stack_->worker(owner).Release(frags.first(run), Now()); });
+    frags = frags.subspan(run);
+  }
+  return refused;
+}
+
+uint32_t StackSession::RunAll(Nanos now) {
+  uint32_t frames = 0;
+  for (uint32_t i = 0; i < stack_->worker_count(); ++i) frames += stack_->worker(i).Run(now);
+  return frames;
+}
+
+Nanos StackSession::NextDeadline(Nanos now) const {
+  Nanos next = kNever;
+  for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
+    next = std::min(next, stack_->worker(i).NextDeadline());
+  }
+  // A fence that is a callback wakes nobody: ask it again in a millisecond.
+  std::vector<int> fds;
+  bool has_callbacks = false;
+  fences_.AppendFds(&fds, &has_callbacks);
+  return has_callbacks ? std::min(next, now + kMillisecond) : next;
+}
+
+bool StackSession::Turn(uint32_t worker, Nanos deadline) {
+  const Nanos now = Now();
+  uint32_t frames = stack_->worker(worker).Run(now);
+  if (frames == 0 || ++turn_ % kTurnsBetweenLooks == 0) {
+    for (uint32_t other = 0; other < stack_->worker_count(); ++other) {
+      if (other != worker) frames += stack_->worker(other).Run(now);
+    }
+    const size_t signaled =
+        fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, worker); });
+    if (signaled != 0) return true;
+  }
+  if (frames != 0) return true;
+  if (deadline <= now) return false;
+  Wait(deadline);
+  return true;
+}
+
+uint32_t StackSession::Drive() {
+  const Nanos now = Now();
+  PollFences();
+  if (threaded()) {
+    news_.Lower();
+    return 0;
+  }
+  const uint32_t frames = RunAll(now);
+  poll_set_.SetDeadline(frames != 0 ? now : NextDeadline(now));
+  return frames;
+}
+
+void StackSession::Wait(Nanos deadline) {
+  std::vector<int> fds = fds_;
+  if (threaded()) fds.assign(1, news_.fd());
+  bool has_callbacks = false;
+  fences_.AppendFds(&fds, &has_callbacks);
+  const Nanos now = Now();
+  const Nanos next = threaded() ? (has_callbacks ? now + kMillisecond : kNever) : NextDeadline(now);
+  clock_->Wait(fds, std::min(deadline, next));
+  if (threaded()) {
+    news_.Lower();
+    PollFences();
+  }
+}
+
+absl::StatusOr<Account> StackSession::account(BindingId binding) const {
+  return stack_->account(binding);
+}
+
+Account StackSession::host_account() const { return stack_->host_account(); }
+
+}  // namespace devmem

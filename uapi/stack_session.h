@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stack backend of the public interface: a Stack on a TAP of its own (or a NIC of the caller's), run
+// inside the caller's calls or by one thread per queue.
+
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "netmem/nic/netdev.h"
+#include "netmem/nic/pcapng_recorder.h"
+#include "netmem/stack/clock.h"
+#include "netmem/stack/stack.h"
+#include "netmem/stack/worker_thread.h"
+#include "netmem/tcp/port_allocator.h"
+#include "uapi/devmem.h"
+#include "uapi/fence_list.h"
+#include "uapi/poll_set.h"
+
+namespace devmem {
+
+class Channel;
+
+// `why` is the sentence for SessionInfo::why. Errors: those of TapNic::Create() and Stack::Create().
+absl::StatusOr<std::unique_ptr<Session>> OpenStackSession(const SessionOptions& options,
+                                                          absl::string_view why);
+
+class StackSession final : public Session,
+                           private WorkerThread::Owner,
+                           private WorkerWaker {
+ public:
+  static absl::StatusOr<std::unique_ptr<StackSession>> Open(const SessionOptions& options,
+                                                            absl::string_view why);
+  ~StackSession() override;
+
+  absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options) override;
+  absl::Status Unbind(BindingId binding) override;
+  absl::StatusOr<std::unique_ptr<Listener>> Listen(const ListenOptions& options,
+                                                   std::optional<BindingId> binding) override;
+  absl::StatusOr<std::unique_ptr<Connection>> Connect(const ConnectOptions& options,
+                                                      std::optional<BindingId> binding,
+                                                      Nanos deadline) override;
+  uint32_t Drive() override;
+  int fd() const override { return threaded() ? news_.fd() : poll_set_.fd(); }
+  void Wait(Nanos deadline) override;
+  Nanos Now() const override { return clock_->Now(); }
+  const SessionInfo& info() const override { return info_; }
+  uint32_t host_region_id() const override { return stack_->host_region_id(); }
+  const Region* host_region() const override { return &stack_->host_region(); }
+  absl::StatusOr<Account> account(BindingId binding) const override;
+  Account host_account() const override;
+  std::vector<Statistic> statistics() const override;
+
+  // --- For its listeners and connections ---
+  bool threaded() const { return !threads_.empty(); }
+  Stack& stack() { return *stack_; }
+  Clock& clock() { return *clock_; }
+  Netdev& nic() { return *nic_; }
+  // Inline: a turn of the worker, and of the others when it finds nothing or has had many turns. Waits
+  // when there is nothing at all to do. False: the deadline has passed and nothing happened.
+  bool Turn(uint32_t worker, Nanos deadline);
+  // Runs a step that touches a worker where that is allowed: here, or on its thread.
+  void OnWorker(uint32_t worker, const std::function<void()>& step) {
+    stack_->OnWorker(worker, step);
+  }
+  // Ends tokens of whichever worker made them, tokens of `worker` first and foremost. Returns how many
+  // were refused; `worker` counts those.
+  size_t ReleaseAny(std::span<const Frag> frags, uint32_t worker);
+  FenceList& fences() { return fences_; }
+  // Releases what waits for a fence that has signaled.
+  void PollFences();
+  // Threaded: a connection's channel begins and ends to be served by its worker's thread.
+  void AddChannel(const std::shared_ptr<Channel>& channel);
+  void RemoveChannel(const std::shared_ptr<Channel>& channel);
+  void Wake(uint32_t worker) override { threads_[worker]->Wake(); }
+  NewsFlag& news() { return news_; }
+
+ private:
+  StackSession() = default;
+
+  absl::Status SetUp(const SessionOptions& options, absl::string_view why);
+  absl::Status SetUpNic(const SessionOptions& options);
+  absl::Status StartThreads();
+  uint32_t RunAll(Nanos now);
+  Nanos NextDeadline(Nanos now) const;
+  absl::StatusOr<uint32_t> QueueFor(std::optional<BindingId> binding,
+                                    const std::optional<uint32_t>& queue) const;
+
+  bool AfterRun(Worker& worker, Nanos now) override;
+  Nanos NextCall(const Worker& worker, Nanos now) override;
+
+  // Declared so that what uses a thing goes before it: threads first, the NIC last.
+  std::unique_ptr<PcapngRecorder> recorder_;
+  std::unique_ptr<Netdev> owned_nic_;
+  Netdev* nic_ = nullptr;
+  Clock* clock_ = nullptr;
+  SessionInfo info_;
+  uint64_t owner_id_ = 0;
+  std::unique_ptr<Stack> stack_;
+  std::unique_ptr<PortAllocator> ports_;
+  FenceList fences_;
+  PollSet poll_set_;
+  NewsFlag news_;
+  std::vector<int> fds_;  // Of the queues.
+  uint32_t turn_ = 0;
+  // Per worker; touched by its thread only, once it runs.
+  std::vector<std::vector<std::shared_ptr<Channel>>> channels_;
+  std::vector<std::unique_ptr<WorkerThread>> threads_;
+};
+
+}  // namespace devmem
