@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The clock of the benchmarks: CPU time of the calling thread, so that a busy machine that takes the
-// core away for a while does not count. A reading is a system call of some hundred nanoseconds: read it
-// around a whole loop or a batch of a thousand, not around one call.
+// The clock of the benchmarks: CPU time of the calling thread, so that a busy machine that takes
+// the core away for a while does not count. A reading is a system call of some hundred nanoseconds:
+// read it around a whole loop or a batch of a thousand, not around one call.
 
 #pragma once
 

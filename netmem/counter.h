@@ -28,7 +28,8 @@ class Counter {
 
   // Any thread.
   uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-  operator uint64_t() const { return value(); }
+  // Implicit, so that a statistic is used like the number that it is.
+  operator uint64_t() const { return value(); }  // NOLINT(google-explicit-constructor)
 
  private:
   std::atomic<uint64_t> value_{0};

@@ -37,11 +37,17 @@ class LazyArray {
     if (data_ != nullptr) munmap(data_, count_ * sizeof(T));
   }
 
-  // Makes room for `count` elements, if it has fewer: those it has keep their values, the new ones are
-  // zero. Addresses change. False, and nothing changed, when the address space refused.
+  // Makes room for `count` elements, if it has fewer: those it has keep their values, the new ones
+  // are zero. Addresses change. False, and nothing changed, when the address space refused.
   bool Grow(size_t count) {
     if (count <= count_) return true;
-    if (data_ == nullptr || count > SIZE_MAX / sizeof(T)) return false;
+    if (data_ == nullptr) {
+      LazyArray made(count);
+      if (!made.ok()) return false;
+      Swap(made);
+      return true;
+    }
+    if (count > SIZE_MAX / sizeof(T)) return false;
     void* memory = mremap(data_, count_ * sizeof(T), count * sizeof(T), MREMAP_MAYMOVE);
     if (memory == MAP_FAILED) return false;
     data_ = static_cast<T*>(memory);

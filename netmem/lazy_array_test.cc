@@ -39,6 +39,36 @@ TEST(LazyArrayTest, AnArrayLargerThanTheAddressSpaceIsNotOk) {
   EXPECT_FALSE(LazyArray<uint64_t>((size_t{1} << 61) + 1).ok());
 }
 
+TEST(LazyArrayTest, GrowingKeepsWhatIsStoredAndAddsZeroes) {
+  LazyArray<uint32_t> array(1000);
+  array[999] = 7;
+  ASSERT_TRUE(array.Grow(3000000));
+  EXPECT_EQ(array.size(), 3000000u);
+  EXPECT_EQ(array[999], 7u);
+  EXPECT_EQ(array[1000], 0u);
+  EXPECT_EQ(array[2999999], 0u);
+  EXPECT_TRUE(array.Grow(10));
+  EXPECT_EQ(array.size(), 3000000u);
+}
+
+TEST(LazyArrayTest, GrowingBeyondTheAddressSpaceIsRefusedAndChangesNothing) {
+  LazyArray<uint64_t> array(10);
+  array[9] = 7;
+  EXPECT_FALSE(array.Grow(size_t{1} << 56));
+  EXPECT_FALSE(array.Grow((size_t{1} << 61) + 1));
+  EXPECT_EQ(array.size(), 10u);
+  EXPECT_EQ(array[9], 7u);
+}
+
+TEST(LazyArrayTest, AnEmptyArrayGrowsToo) {
+  LazyArray<uint32_t> array;
+  EXPECT_FALSE(array.Grow(size_t{1} << 61));
+  EXPECT_EQ(array.size(), 0u);
+  ASSERT_TRUE(array.Grow(5));
+  EXPECT_EQ(array.size(), 5u);
+  EXPECT_EQ(array[4], 0u);
+}
+
 TEST(LazyArrayTest, MovingHandsTheElementsOver) {
   LazyArray<uint32_t> from(10);
   from[3] = 9;

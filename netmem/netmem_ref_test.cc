@@ -42,5 +42,14 @@ TEST(AccountTest, AnAccountIsIdleOnlyWhenItAddsUpAndNobodyHoldsAnything) {
             "total 10: free 3, returning 3, open 3, used 1, staged 0, quarantined 0");
 }
 
+TEST(AccountTest, TheAccountsOfTwoPoolsAddUpStateByState) {
+  Account sum{
+      .total = 21, .free = 1, .returning = 2, .open = 3, .used = 4, .staged = 5, .quarantined = 6};
+  const Account once = sum;
+  sum += once;
+  EXPECT_EQ(sum.ToString(),
+            "total 42: free 2, returning 4, open 6, used 8, staged 10, quarantined 12");
+}
+
 }  // namespace
 }  // namespace devmem

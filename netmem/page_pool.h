@@ -101,7 +101,8 @@ class PagePool {
   NetmemRef Alloc() {
     Run& run = window_[window_first_];
     const bool whole = (static_cast<uint32_t>(run.offset) & net_iov_mask_) == 0;
-    if (!whole || run.bytes <= net_iov_bytes()) [[unlikely]] return AllocAcrossRuns();
+    if (!whole || run.bytes <= net_iov_bytes()) [[unlikely]]
+      return AllocAcrossRuns();
     const uint32_t index = static_cast<uint32_t>(run.offset >> net_iov_shift_);
     run.offset += net_iov_bytes();
     run.bytes -= net_iov_bytes();

@@ -124,7 +124,8 @@ void RegionEfficiency(benchmark::State& state, const char* name, size_t disorder
   }
   state.counters[name] = efficiency_sum / static_cast<double>(state.iterations());
 }
-BENCHMARK_CAPTURE(RegionEfficiency, Batch, "region_efficiency", 1024)->Name("region_efficiency");
+BENCHMARK_CAPTURE(RegionEfficiency, Batch, "region_efficiency_shuffled_batch", 1024)
+    ->Name("region_efficiency_shuffled_batch");
 BENCHMARK_CAPTURE(RegionEfficiency, AnyOrder, "region_efficiency_any_order", 8192)
     ->Name("region_efficiency_any_order");
 

@@ -410,8 +410,8 @@ class PagePoolModelTest : public testing::TestWithParam<Shape> {
 
 TEST_P(PagePoolModelTest, RandomOperationsAgreeWithTheModel) {
   for (int n = 0; n < 30000; ++n) {
-    // Long phases of filling up and of draining, so that a full and an empty pool are both met.
-    const bool filling = n / 400 % 2 == 0;
+    // Long phases of draining and of filling up, so that an empty and a full pool are both met.
+    const bool filling = n / 400 % 2 == 1;
     if (!filling && pieces_.size() > 8 && Below(3) == 0) Put();
     ASSERT_NO_FATAL_FAILURE(Step(filling)) << "step " << n;
     ASSERT_NO_FATAL_FAILURE(Check()) << "step " << n;

@@ -51,6 +51,21 @@ TEST(PieceArrayTest, AnArrayOfNothingHasNothingToGive) {
   EXPECT_EQ(array.Alloc(PieceOf(1, 1)), kNoPiece);
 }
 
+TEST(PieceArrayTest, AGrownArrayKeepsItsListsAndHasMoreToGive) {
+  PieceArray array(2);
+  PieceQueue queue;
+  queue.PushBack(array, array.Alloc(PieceOf(1, 10)));
+  queue.PushBack(array, array.Alloc(PieceOf(2, 20)));
+  ASSERT_EQ(array.Alloc(PieceOf(3, 30)), kNoPiece);
+  ASSERT_TRUE(array.Grow(5000));
+  EXPECT_EQ(array.capacity(), 5000u);
+  EXPECT_EQ(array.free_count(), 4998u);
+  queue.PushBack(array, array.Alloc(PieceOf(3, 30)));
+  for (uint32_t n = 1; n <= 3; ++n) {
+    EXPECT_EQ(array[queue.PopFront(array)].piece, PieceOf(n, 10 * n));
+  }
+}
+
 TEST(PieceQueueTest, PiecesComeOutInTheOrderInWhichTheyWentIn) {
   PieceArray array(4);
   PieceQueue queue;

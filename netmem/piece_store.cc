@@ -71,7 +71,8 @@ bool PieceStore::MoveFront(PieceQueue& from, uint64_t bytes, PieceQueue& to) {
     const uint32_t part = static_cast<uint32_t>(bytes);
     const uint32_t index = array_->Alloc(Piece{});
     if (index == kNoPiece) return false;
-    // Split() keeps the first part in place: give that part to the new entry and the rest to `front`.
+    // Split() keeps the first part in place: give that part to the new entry and the rest to
+    // `front`.
     Piece& whole = (*array_)[from.front_index()].piece;
     const Piece rest = PoolOf(whole.netmem).Split(whole, part);
     (*array_)[index].piece = whole;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pieces and the two pools that they come from, put together: what the TCP engine does with received
-// payload. It appends, cuts, joins and drops by reference; it never sees a byte. One per worker, used
-// by that worker alone; no function allocates.
+// Pieces and the two pools that they come from, put together: what the TCP engine does with
+// received payload. It appends, cuts, joins and drops by reference; it never sees a byte. One per
+// worker, used by that worker alone; no function allocates.
 
 #pragma once
 
@@ -32,8 +32,8 @@ class PieceStore {
     for (const Piece& piece : pieces) Put(piece);
   }
 
-  // Puts the piece at the end of the queue, joined to the last one when the two touch. The queue takes
-  // over the piece's references. False, and nothing changed, when the array is used up.
+  // Puts the piece at the end of the queue, joined to the last one when the two touch. The queue
+  // takes over the piece's references. False, and nothing changed, when the array is used up.
   bool Append(PieceQueue& queue, const Piece& piece) {
     // Counted first and for the refused piece taken off again: the common case stays straight.
     Count(piece.netmem, piece.length_bytes);
@@ -65,9 +65,9 @@ class PieceStore {
     return piece;
   }
 
-  // Stream bytes that lie in net_iovs: in the queues of connections, and in frags that the user holds
-  // (the worker says when it hands one out and when it comes back). With the pool's account this gives
-  // the waste that the window ledger reckons with.
+  // Stream bytes that lie in net_iovs: in the queues of connections, and in frags that the user
+  // holds (the worker says when it hands one out and when it comes back). With the pool's account
+  // this gives the waste that the window ledger reckons with.
   uint64_t device_payload_bytes() const {
     return static_cast<uint64_t>(queued_device_bytes_ + held_device_bytes_);
   }
@@ -82,8 +82,8 @@ class PieceStore {
   void DropFront(PieceQueue& queue, uint64_t bytes);
   void DropBack(PieceQueue& queue, uint64_t bytes);
   void DropAll(PieceQueue& queue);
-  // Moves the first `bytes` of `from` to the end of `to`. False when the array is used up in the middle
-  // of a piece: what was moved by then stays moved.
+  // Moves the first `bytes` of `from` to the end of `to`. False when the array is used up in the
+  // middle of a piece: what was moved by then stays moved.
   bool MoveFront(PieceQueue& from, uint64_t bytes, PieceQueue& to);
   // Moves everything; pieces that touch where the queues meet become one.
   void Splice(PieceQueue& to, PieceQueue& from);

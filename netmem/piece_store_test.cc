@@ -57,6 +57,7 @@ class PieceStoreTest : public testing::Test {
   void TearDown() override {
     for (PieceQueue* queue : {&queue_, &other_}) store_->DropAll(*queue);
     EXPECT_EQ(array_.in_use(), 0u);
+    EXPECT_EQ(store_->device_payload_bytes(), 0u);
     for (PagePool* pool : {host_.get(), device_.get()}) {
       pool->CloseWindow();
       EXPECT_TRUE(pool->Audit().ok()) << pool->Audit();
@@ -156,6 +157,47 @@ TEST_F(PieceStoreTest, AMoveThatNeedsAnEntryAndFindsNoneKeepsWhatItMoved) {
   EXPECT_EQ(queue_.bytes(), 5000u);
 }
 
+TEST_F(PieceStoreTest, SplicedQueuesThatTouchShareAnEntryWhereTheyMeet) {
+  ASSERT_TRUE(store_->Append(queue_, Take(*device_, 1000)));
+  ASSERT_TRUE(store_->Append(other_, Take(*device_, 500)));
+  Gap();
+  ASSERT_TRUE(store_->Append(other_, Take(*device_, 200)));
+  store_->Splice(queue_, other_);
+  EXPECT_EQ(Lengths(queue_), (std::vector<uint32_t>{1500, 200}));
+  EXPECT_EQ(queue_.bytes(), 1700u);
+  EXPECT_TRUE(other_.empty());
+  EXPECT_EQ(array_.in_use(), 2u);
+  store_->Splice(other_, queue_);
+  EXPECT_EQ(Lengths(other_), (std::vector<uint32_t>{1500, 200}));
+}
+
+TEST_F(PieceStoreTest, DevicePayloadIsWhatQueuesAndTheUserHoldAndNoHostBytes) {
+  ASSERT_TRUE(store_->Append(queue_, Take(*device_, 1000)));
+  Gap();
+  ASSERT_TRUE(store_->Append(queue_, Take(*device_, 500)));
+  ASSERT_TRUE(store_->Append(queue_, Take(*host_, 300)));
+  EXPECT_EQ(store_->device_payload_bytes(), 1500u);
+  const Piece frag = store_->PopFront(queue_);
+  EXPECT_EQ(store_->device_payload_bytes(), 500u);
+  store_->OnHandedOut(frag);
+  EXPECT_EQ(store_->device_payload_bytes(), 1500u);
+  store_->DropBack(queue_, 400);
+  EXPECT_EQ(store_->device_payload_bytes(), 1400u);
+  store_->OnReturned(frag);
+  store_->Put(frag);
+  EXPECT_EQ(store_->device_payload_bytes(), 400u);
+}
+
+TEST_F(PieceStoreTest, AnAppendThatIsRefusedIsNotCounted) {
+  array_ = PieceArray(1);
+  ASSERT_TRUE(store_->Append(queue_, Take(*device_, 100)));
+  Gap();
+  const Piece piece = Take(*device_, 50);
+  ASSERT_FALSE(store_->Append(queue_, piece));
+  EXPECT_EQ(store_->device_payload_bytes(), 100u);
+  store_->Put(piece);
+}
+
 TEST_F(PieceStoreTest, RandomQueuesKeepTheirBytesInOrder) {
   std::mt19937 random(4);
   const auto below = [&random](size_t bound) { return static_cast<uint32_t>(random() % bound); };
@@ -196,6 +238,7 @@ TEST_F(PieceStoreTest, RandomQueuesKeepTheirBytesInOrder) {
       other_model.clear();
     }
     ASSERT_EQ(queue_.bytes(), model.size());
+    ASSERT_EQ(store_->device_payload_bytes(), model.size() + other_model.size());
     ASSERT_EQ(other_.bytes(), other_model.size());
     size_t at = 0;
     for (uint32_t next = queue_.empty() ? 0 : queue_.front_index() + 1; next != 0;

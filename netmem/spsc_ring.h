@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A bounded queue from one thread to one other thread: frames handed from worker to worker, frags to the
-// application, tokens back. A full ring refuses, and the producer counts or waits; nothing is
-// overwritten. Memory is taken when the ring is made and never again.
+// A bounded queue from one thread to one other thread: frames handed from worker to worker, frags
+// to the application, tokens back. A full ring refuses, and the producer counts or waits; nothing
+// is overwritten. Memory is taken when the ring is made and never again.
 
 #pragma once
 
@@ -23,8 +23,8 @@ class SpscRing {
 
   uint32_t capacity() const { return mask_ + 1; }
 
-  // Producer. The slot to fill for the next element, or nullptr when the ring is full; Push() publishes
-  // it.
+  // Producer. The slot to fill for the next element, or nullptr when the ring is full; Push()
+  // publishes it.
   T* Reserve() {
     const uint32_t tail = tail_.load(std::memory_order_relaxed);
     if (tail - cached_head_ > mask_) {
@@ -35,9 +35,7 @@ class SpscRing {
     return &slots_[tail & mask_];
   }
   // Publishes the reserved slot. Release: the consumer that sees the new tail sees the element.
-  void Push() {
-    tail_.store(tail_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
+  void Push() { tail_.store(tail_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
   bool TryPush(const T& element) {
     T* slot = Reserve();
     if (slot == nullptr) return false;
@@ -56,9 +54,7 @@ class SpscRing {
     }
     return &slots_[head & mask_];
   }
-  void Pop() {
-    head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
+  void Pop() { head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 
   // Any thread; a moment's answer.
   bool empty() const {

@@ -99,7 +99,8 @@ class SteeringCodeTest : public TapTest {
     Bytes bytes(14);
     StoreBe16(&bytes[12], 0x88b5);  // An experimental EtherType, into which nobody looks.
     bytes.insert(bytes.end(), frame.begin(), frame.end());
-    LIBBPF_OPTS(bpf_test_run_opts, options);
+    bpf_test_run_opts options{};
+    options.sz = sizeof(options);
     options.data_in = bytes.data();
     options.data_size_in = static_cast<uint32_t>(bytes.size());
     EXPECT_EQ(bpf_prog_test_run_opts(program_->program_fd(), &options), 0);

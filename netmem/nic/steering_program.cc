@@ -32,7 +32,9 @@ absl::Status Explain(int err, absl::string_view what) {
 
 absl::StatusOr<std::unique_ptr<SteeringProgram>> SteeringProgram::Attach(
     int tap_fd, std::span<const uint32_t> rss_queues) {
-  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+  bpf_map_create_opts options{};
+  options.sz = sizeof(options);
+  options.map_flags = BPF_F_NO_PREALLOC;
   UniqueFd map(bpf_map_create(BPF_MAP_TYPE_HASH, "devmem_rules", sizeof(SteeringKey),
                               sizeof(SteeringValue), kFlowRulesMax, &options));
   if (!map.valid()) {

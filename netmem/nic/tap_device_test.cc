@@ -23,8 +23,6 @@ namespace {
 
 using testing::TapTest;
 
-constexpr char kName[] = "dmt0";
-
 class TapDeviceTest : public TapTest {
  protected:
   // Refuses with `code`, and says all of `words`.

@@ -107,7 +107,8 @@ absl::StatusOr<std::unique_ptr<WireLink>> WireLink::Create(const WireConfig& con
 
 WireLink::WireLink(const WireConfig& config)
     : impairments_{Impairment(config.a_to_b, config.seed, 0),
-                   Impairment(config.b_to_a, config.seed, 1)} {
+                   Impairment(config.b_to_a, config.seed, 1)},
+      is_traced_(config.trace) {
   const std::array<const WireNicConfig*, 2> configs = {&config.a, &config.b};
   for (uint32_t end = 0; end < 2; ++end) {
     ends_[end] = std::make_unique<WireNic>(*this, end, WithDefaults(*configs[end], end), config.mtu,
@@ -119,7 +120,7 @@ WireLink::WireLink(const WireConfig& config)
 void WireLink::Send(uint32_t from, const TxFrame& frame) {
   const uint16_t segment_count = SegmentCount(frame);
   const FrameFate fate = impairments_[from].Next(now_, LineBytes(frame, segment_count));
-  TraceSend(from, frame, fate);
+  if (is_traced_) TraceSend(from, frame, fate);
   WireDirectionStats& stats = stats_[from];
   ++stats.sent;
   if (fate.reordered) ++stats.reordered;
@@ -185,8 +186,10 @@ void WireLink::AdvanceTo(Nanos now) {
     schedule_.pop_back();
     now_ = std::max(now_, next.due);
     const bool arrived = ends_[1 - next.from]->Arrive(next.slot);
-    Trace(static_cast<uint64_t>(next.due));
-    Trace(next.number << 1 | (arrived ? 1 : 0));
+    if (is_traced_) {
+      Trace(static_cast<uint64_t>(next.due));
+      Trace(next.number << 1 | (arrived ? 1 : 0));
+    }
     ++(arrived ? stats_[next.from].delivered : stats_[next.from].dropped);
   }
   now_ = std::max(now_, now);

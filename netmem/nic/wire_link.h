@@ -36,6 +36,8 @@ struct WireConfig {
   // Whether TCP super-frames cross whole, as between two ends that both segment and coalesce.
   // False: a TxFrame with gso_segment_bytes is refused.
   bool gso = false;
+  // Keeps trace_hash(). Benchmarks leave it off: it costs as much as some of what they measure.
+  bool trace = true;
   ImpairmentConfig a_to_b = {};
   ImpairmentConfig b_to_a = {};
   WireNicConfig a = {};
@@ -118,6 +120,7 @@ class WireLink {
   std::vector<Delivery> schedule_;  // A heap; its room was reserved for all slots of both ends.
   uint64_t next_number_ = 0;
   Nanos now_ = 0;
+  const bool is_traced_;
   uint64_t trace_ = 0;
 };
 

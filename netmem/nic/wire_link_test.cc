@@ -212,6 +212,14 @@ TEST(WireLinkTest, TheTraceSeesEveryByteOfAHeaderAndTheTime) {
   EXPECT_NE(trace_of(2, 0), trace_of(2, 1));
 }
 
+TEST(WireLinkTest, WithoutATraceTheSameFramesArrive) {
+  TestLink traced({.a_to_b = {.loss = 0.1}});
+  TestLink untraced({.trace = false, .a_to_b = {.loss = 0.1}});
+  EXPECT_EQ(SendNumbered(traced, 200).seqs, SendNumbered(untraced, 200).seqs);
+  EXPECT_NE(traced->trace_hash(), 0u);
+  EXPECT_EQ(untraced->trace_hash(), 0u);
+}
+
 TEST(WireLinkTest, ASuperFrameCrossesWholeIntoTheRegionAsManySegments) {
   TestMemory device(TestMemory::Kind::kDevice);
   TestLink link({.gso = true, .b = {.queue_count = 2}});

@@ -5,12 +5,12 @@
 // thread.
 
 #include <benchmark/benchmark.h>
-#include <time.h>
 
 #include <cstdint>
 #include <cstdlib>
 #include <vector>
 
+#include "netmem/benchmark_clock.h"
 #include "netmem/nic/wire_link.h"
 #include "selftests/testing/nic_fixture.h"
 #include "selftests/testing/test_frames.h"
@@ -54,13 +54,6 @@ struct Bench {
   RxBatch batch;
 };
 
-// The thread's own time, so that other programs on a shared machine do not count.
-double ThreadSeconds() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
 void SetPerFrame(benchmark::State& state, uint32_t frames) {
   state.counters["per_frame"] =
       benchmark::Counter(static_cast<double>(state.iterations()) * frames,
@@ -74,10 +67,10 @@ void BM_WireNicPoll(benchmark::State& state) {
   Bench bench(static_cast<uint32_t>(state.range(0)));
   for (auto _ : state) {
     if (!bench.Inject(kPolls * kBatchFramesMax)) state.SkipWithError("no room");
-    const double start = ThreadSeconds();
+    const double start = ThreadCpuNanoseconds();
     uint32_t frames = 0;
     for (uint32_t i = 0; i < kPolls; ++i) frames += bench.PollAndPut();
-    state.SetIterationTime(ThreadSeconds() - start);
+    state.SetIterationTime(1e-9 * (ThreadCpuNanoseconds() - start));
     if (frames != kPolls * kBatchFramesMax) state.SkipWithError("a short poll");
   }
   SetPerFrame(state, kPolls * kBatchFramesMax);

@@ -19,6 +19,7 @@ inline constexpr uint32_t kParkedFrames = 16;  // Waiting for an answer, header-
 
 // Frames on their way from one worker to another; more are dropped and counted.
 inline constexpr uint32_t kHandoverFrames = 256;
+inline constexpr uint64_t kHandoverBytes = 1ull << 20;  // Of payload, of each pair of workers.
 
 inline constexpr uint64_t kHostBytesPerQueueMin = 2ull * kFramePayloadBytesMax;
 inline constexpr uint64_t kHostBytesPerQueueDefault = 8ull << 20;
@@ -27,6 +28,7 @@ inline constexpr uint64_t kHostBytesPerQueueMax = 4ull << 30;
 // A ping's payload that is answered: what fits a frame without fragments.
 inline constexpr uint32_t kEchoBytesMax = kMtuMax;
 
+static_assert(kHandoverBytes >= 2 * kFramePayloadBytesMax);
 static_assert((kNeighbourSets & (kNeighbourSets - 1)) == 0);
 
 }  // namespace devmem

@@ -2,7 +2,8 @@
 //
 // Which Ethernet address a neighbour has: learned from ARP (RFC 826) and from the SYNs that we answer,
 // asked for when we open a connection ourselves. One table per worker, used on its thread; fixed size,
-// nothing allocates. A full set forgets its oldest entry: the next frame to that neighbour asks again.
+// nothing allocates. A full set forgets the entry that was not used for the longest time: the
+// next frame to that neighbour asks again.
 
 #pragma once
 
@@ -22,11 +23,14 @@ class Neighbours {
  public:
   Neighbours() : entries_(kNeighbourSets * kNeighbourWays) {}
 
-  // nullptr when the address is not known. Valid until the next Learn().
-  const MacAddress* Find(const IpAddress& address) const {
-    const Entry* set = &entries_[SetOf(address)];
+  // nullptr when the address is not known. Valid until the next Learn(). Whoever is looked for is
+  // younger than all others, so that a flood of new neighbours does not push out one in use.
+  const MacAddress* Find(const IpAddress& address) {
+    Entry* set = &entries_[SetOf(address)];
     for (uint32_t way = 0; way < kNeighbourWays; ++way) {
-      if (set[way].known && set[way].address == address) return &set[way].mac;
+      if (!set[way].known || !(set[way].address == address)) continue;
+      set[way].age = ++age_;
+      return &set[way].mac;
     }
     return nullptr;
   }

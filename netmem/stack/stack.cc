@@ -74,7 +74,7 @@ Stack::~Stack() {
   for (auto& [id, bound] : bound_) UnbindQueues(&bound, 0);
 }
 
-void Stack::OnWorker(uint32_t worker, const std::function<void()>& step) {
+void Stack::OnWorker(uint32_t worker, const std::function<void()>& step) const {
   if (executor_) {
     executor_(worker, step);
   } else {
@@ -164,13 +164,17 @@ absl::StatusOr<Account> Stack::account(BindingId id) const {
     return absl::NotFoundError(absl::StrCat("no binding has id ", id, " (any more)"));
   }
   Account sum;
-  for (const auto& [queue, pool] : found->second.pools) sum += pool->account();
+  for (const auto& [queue, pool] : found->second.pools) {
+    OnWorker(queue, [&, &counted = *pool] { sum += counted.account(); });
+  }
   return sum;
 }
 
 Account Stack::host_account() const {
   Account sum;
-  for (const auto& pool : host_pools_) sum += pool->account();
+  for (uint32_t queue = 0; queue < worker_count(); ++queue) {
+    OnWorker(queue, [&] { sum += host_pools_[queue]->account(); });
+  }
   return sum;
 }
 

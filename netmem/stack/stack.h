@@ -52,7 +52,7 @@ class Stack {
 
   // Set when workers get threads; otherwise steps run in the caller.
   void SetExecutor(Executor executor) { executor_ = std::move(executor); }
-  void OnWorker(uint32_t worker, const std::function<void()>& step);
+  void OnWorker(uint32_t worker, const std::function<void()>& step) const;
 
   // Attaches the region to the netdev and restarts the queues' pools on the range. The request's owner
   // and sizes are checked by the table; its region fields are filled in here.
@@ -67,10 +67,10 @@ class Stack {
 
   uint32_t host_region_id() const { return host_region_->id(); }
   const Region& host_region() const { return *host_region_; }
-  // Sums over the queues. The worker threads are not running a turn, or the figures are a moment's.
+  // Sums over the queues, each as its worker finds it between two turns.
   absl::StatusOr<Account> account(BindingId id) const;
   Account host_account() const;
-  // Whether every pool's books agree with its net_iovs; for tests and tear-down.
+  // Whether every pool's books agree with its net_iovs; for tests and tear-down. No worker runs.
   absl::Status Audit() const;
   uint64_t host_locked_bytes() const { return host_attachment_->locked() ? host_bytes_ : 0; }
 

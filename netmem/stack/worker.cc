@@ -6,6 +6,7 @@
 #include "netmem/stack/worker.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,13 +40,14 @@ Worker::Worker(const Config& config, Netdev* netdev, const QueueMemory& host,
       pieces_(host.pool->net_iov_count() * kPiecesPerNetIov),
       store_(host.pool, nullptr, &pieces_),
       reader_(host),
+      host_(host),
       batch_(std::make_unique<RxBatch>()),
       echo_in_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()),
       echo_out_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()) {}
 
 uint32_t Worker::Run(Nanos now) {
   now_ = now;
-  TakeHandedOver(now);
+  uint32_t done = TakeHandedOver(now);
   const uint32_t frames = queue_->Poll(*batch_);
   for (uint32_t i = 0; i < frames; ++i) Handle(batch_->frames[i], now);
   engine_->Flush(now);
@@ -54,8 +56,9 @@ uint32_t Worker::Run(Nanos now) {
     if (now - deadline > kDelayedAckMax) ++stats_.late_runs;
     engine_->Expire(now);
     engine_->Flush(now);
+    ++done;
   }
-  return frames;
+  return frames + done;
 }
 
 void Worker::Handle(const RxDescriptor& frame, Nanos now) {
@@ -97,11 +100,11 @@ void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
   segment.payload_bytes = frame.placed_bytes;
   segment.cut = frame.placed_bytes < headers.payload_bytes;
   segment.pieces = batch_->PiecesOf(frame);
-  segment.options = ParseTcpOptions(tcp->options());
-  if (frame.rx_class != RxClass::kSteered && visited + 1 < rings_->workers() &&
-      !engine_->Knows(segment)) {
-    store_.Put(segment.pieces);
+  // Made where it stays: a copy in wide words right after the narrow writes waits for the store buffer.
+  ::new (&segment.options) TcpOptions(ParseTcpOptions(tcp->options()));
+  if (frame.rx_class != RxClass::kSteered && visited + 1 < rings_->workers() && !IsForUs(segment)) {
     HandOver(frame, visited + 1, (config_.queue + 1) % rings_->workers());
+    store_.Put(segment.pieces);
     return;
   }
   if (segment.has(kTcpSyn)) [[unlikely]] {
@@ -109,6 +112,13 @@ void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
     neighbours_.Learn(headers.flow.remote, EthernetHeader::Parse(frame.header)->source());
   }
   engine_->Input(segment, now);
+}
+
+// Whether an unsteered segment stays. On a bound queue no unsteered connection begins: all of its
+// frames would have to be bounced.
+bool Worker::IsForUs(const Segment& segment) const {
+  const bool opens = segment.has(kTcpSyn) && !segment.has(kTcpAck);
+  return engine_->Knows(segment) && !(opens && bound());
 }
 
 absl::Status Worker::Bind(const QueueMemory& device) {
@@ -133,6 +143,7 @@ absl::Status Worker::Bind(const QueueMemory& device) {
   }
   reader_.SetDevice(device);
   tokens_ = *std::move(tokens);
+  lane_.store(tokens_->lane(), std::memory_order_relaxed);
   return absl::OkStatus();
 }
 
@@ -145,6 +156,7 @@ void Worker::Unbind(Nanos now) {
     store_.Put(*piece);
     ++token_stats_.returned;
   }
+  lane_.store(0, std::memory_order_relaxed);
   tokens_.reset();
   queue_->Unbind();
   store_.SetDevice(nullptr);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -40,7 +41,8 @@ struct WorkerStats {
   Counter not_ours;            // Frames for an address that is not ours.
   Counter unresolved;          // Frames not sent: the neighbour is not known (yet).
   Counter no_route;            // Frames not sent: outside of our subnets, and no gateway.
-  Counter handed_over;         // Frames given to the worker whose queue the rule names.
+  Counter handed_over;         // Frames given to another worker.
+  Counter handed_over_bytes;   // Payload that was copied along with them.
   Counter handover_overflow;   // Frames lost because its ring was full.
   Counter late_runs;           // Run() came more than a delayed-ACK time after a timer was due.
   Counter frags;
@@ -60,7 +62,8 @@ class Worker final : public SegmentSink {
                                                         const Addresses* addresses,
                                                         HandoverRings* rings);
 
-  // One turn; see above. Returns the number of frames handled.
+  // One turn; see above. Returns how much there was to do: frames, those that other workers handed
+  // over too, and 1 if a timer was due. 0: nothing changed.
   uint32_t Run(Nanos now);
   // When Run() is due even if no frame arrives.
   Nanos NextDeadline() const { return engine_->NextDeadline(); }
@@ -82,9 +85,10 @@ class Worker final : public SegmentSink {
   bool ReadHeld(Token token, uint32_t skip_bytes, std::span<uint8_t> to);
   // Ends tokens. Returns how many were refused.
   size_t Release(std::span<const Frag> frags, Nanos now);
-  // Whether this worker made the token.
+  // Whether this worker made the token. Any thread.
   bool Owns(Token token) const {
-    return tokens_.has_value() && TokenTable::LaneOf(token) == tokens_->lane();
+    const uint16_t lane = TokenTable::LaneOf(token);
+    return lane != 0 && lane == lane_.load(std::memory_order_relaxed);
   }
   bool tokens_full() const { return tokens_.has_value() && tokens_->full(); }
   uint32_t tokens_held() const { return tokens_.has_value() ? tokens_->held() : 0; }
@@ -96,6 +100,7 @@ class Worker final : public SegmentSink {
   const TcpEngine& engine() const { return *engine_; }
   const WorkerStats& stats() const { return stats_; }
   const RxQueueStats& queue_stats() const { return queue_->stats(); }
+  const RxQueueStats& handed_stats() const { return handed_stats_; }
   const TokenStats& token_stats() const { return token_stats_; }
   const PieceStore& store() const { return store_; }
   uint32_t queue() const { return config_.queue; }
@@ -107,10 +112,11 @@ class Worker final : public SegmentSink {
   void Handle(const RxDescriptor& frame, Nanos now);
   // `visited`: workers that had this frame before and did not know it.
   void HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now);
+  bool IsForUs(const Segment& segment) const;
   void HandleArp(std::span<const uint8_t> header, bool first_hand, Nanos now);
   void HandleEcho(const RxDescriptor& frame);
   void HandOver(const RxDescriptor& frame, uint32_t visited, uint32_t to);
-  void TakeHandedOver(Nanos now);
+  uint32_t TakeHandedOver(Nanos now);
   void Ask(const IpAddress& next_hop);
   void SendParked(const IpAddress& address, const MacAddress& mac);
 
@@ -122,11 +128,15 @@ class Worker final : public SegmentSink {
   PieceArray pieces_;
   PieceStore store_;
   PieceReader reader_;
+  const QueueMemory host_;
   std::unique_ptr<TcpEngine> engine_;
   std::optional<TokenTable> tokens_;  // While the queue is bound.
   TokenStats token_stats_;            // Over all bindings that the queue has had.
+  // Of tokens_, 0 without. Relaxed: whoever holds a token was told of it by other means.
+  std::atomic<uint16_t> lane_{0};
   Neighbours neighbours_;
   WorkerStats stats_;
+  RxQueueStats handed_stats_;  // Of payload that came by handing over.
   Nanos now_ = 0;  // Of the call being served, for Emit().
 
   std::unique_ptr<RxBatch> batch_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "netmem/nic/host_delivery.h"
 #include "netmem/stack/worker.h"
 #include "netmem/wire/arp.h"
 #include "netmem/wire/checksum.h"
@@ -117,7 +118,8 @@ void Worker::HandleEcho(const RxDescriptor& frame) {
 }
 
 void Worker::HandOver(const RxDescriptor& frame, uint32_t visited, uint32_t to) {
-  HandedFrame* slot = rings_->ring(config_.queue, to).Reserve();
+  HandoverRing& ring = rings_->ring(config_.queue, to);
+  HandedFrame* slot = ring.Reserve(frame.placed_bytes);
   if (slot == nullptr || frame.header.size() > slot->header.size()) {
     ++stats_.handover_overflow;
     return;
@@ -126,27 +128,40 @@ void Worker::HandOver(const RxDescriptor& frame, uint32_t visited, uint32_t to) 
   slot->header_bytes = static_cast<uint16_t>(frame.header.size());
   slot->visited = static_cast<uint16_t>(visited);
   std::copy(frame.header.begin(), frame.header.end(), slot->header.begin());
-  rings_->ring(config_.queue, to).Push();
+  std::span<uint8_t> room = ring.payload(*slot);
+  for (const Piece& piece : batch_->PiecesOf(frame)) {
+    reader_.CopyOut(piece, 0, room.first(piece.length_bytes));
+    room = room.subspan(piece.length_bytes);
+  }
+  ring.Push(*slot);
   ++stats_.handed_over;
+  stats_.handed_over_bytes.Add(frame.placed_bytes);
   rings_->Wake(to);
 }
 
-void Worker::TakeHandedOver(Nanos now) {
+// Payload that came along goes to this worker's host memory, as if its own queue had brought it.
+uint32_t Worker::TakeHandedOver(Nanos now) {
+  uint32_t frames = 0;
   for (uint32_t from = 0; from < rings_->workers(); ++from) {
-    SpscRing<HandedFrame>& ring = rings_->ring(from, config_.queue);
+    HandoverRing& ring = rings_->ring(from, config_.queue);
     while (const HandedFrame* handed = ring.Front()) {
       RxDescriptor frame;
       frame.header = std::span(handed->header).first(handed->header_bytes);
       frame.headers = ParseFrame(frame.header, handed->frame_bytes);
+      batch_->frame_count = 0;
+      batch_->piece_count = 0;
       if (frame.headers.kind == FrameKind::kArp) {
         HandleArp(frame.header, false, now);
       } else if (frame.headers.kind == FrameKind::kTcp) {
-        // Its payload stayed behind: the engine takes it as cut off, and the peer sends it again.
+        // What stayed behind the engine takes as cut off, and the peer sends it again.
+        (void)DeliverFromMemory(ring.payload(*handed), host_, *batch_, frame, handed_stats_);
         HandleTcp(frame, handed->visited, now);
       }
-      ring.Pop();
+      ring.Pop(*handed);
+      ++frames;
     }
   }
+  return frames;
 }
 
 }  // namespace devmem

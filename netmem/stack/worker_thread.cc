@@ -50,9 +50,24 @@ void WorkerThread::Run(const std::function<void()>& step) {
   step_done_.wait(lock, [&entry] { return entry.done; });
 }
 
+void WorkerThread::Post(std::function<void()> step) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    posted_.push_back(std::move(step));
+  }
+  Wake();
+}
+
 bool WorkerThread::RunSteps() {
   std::unique_lock<std::mutex> lock(mutex_);
-  if (steps_.empty()) return false;
+  if (steps_.empty() && posted_.empty()) return false;
+  while (!posted_.empty()) {
+    const std::function<void()> step = std::move(posted_.front());
+    posted_.pop_front();
+    lock.unlock();
+    step();
+    lock.lock();
+  }
   while (!steps_.empty()) {
     Step* step = steps_.front();
     steps_.pop_front();

@@ -48,6 +48,8 @@ class WorkerThread {
 
   // Runs `step` on the thread between two turns, and waits for it. Any other thread.
   void Run(const std::function<void()>& step);
+  // The same without waiting for it; never run when the thread stops first.
+  void Post(std::function<void()> step);
   // Makes a sleeping thread take a turn. Any thread. A ring that was filled before this call is seen by
   // that turn.
   void Wake();
@@ -76,7 +78,8 @@ class WorkerThread {
   std::atomic<bool> asleep_{false};
   std::mutex mutex_;
   std::condition_variable step_done_;
-  std::deque<Step*> steps_;  // Guarded by mutex_.
+  std::deque<Step*> steps_;                    // Guarded by mutex_.
+  std::deque<std::function<void()>> posted_;  // Guarded by mutex_.
   std::thread thread_;
 };
 

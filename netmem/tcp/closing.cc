@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The end of a connection: FIN both ways and every closing state (RFC 9293 section 3.6), TIME-WAIT with
-// the cautions of RFC 1337 and the early reuse of RFC 6191, and giving up.
+// The end of a connection: FIN both ways and every closing state (RFC 9293 section 3.6), TIME-WAIT
+// with the cautions of RFC 1337 and the early reuse of RFC 6191, and giving up.
 
 #include "netmem/tcp/engine.h"
 
@@ -77,8 +77,7 @@ bool TcpEngine::MayReuseTimeWait(const TcpConnection& connection, const Segment&
   if (!segment.has(kTcpSyn) || segment.has(kTcpAck) || segment.has(kTcpRst)) return false;
   if (ListenerFor(segment.flow) == nullptr) return false;
   if (connection.timestamps.enabled && segment.options.timestamps.has_value()) {
-    const uint32_t age =
-        segment.options.timestamps->value - connection.timestamps.ts_recent;
+    const uint32_t age = segment.options.timestamps->value - connection.timestamps.ts_recent;
     if (age != 0) return age < uint32_t{1} << 31;
   }
   return segment.seq > connection.receiver.rcv_nxt();
@@ -90,8 +89,8 @@ void TcpEngine::LeaveLedger(TcpConnection& connection) {
   LedgerOf(connection).Leave(connection.receiver.outstanding_bytes());
 }
 
-// To CLOSED, for whatever reason. What was received in order stays readable until the user detaches;
-// what lies behind a hole never will be.
+// To CLOSED, for whatever reason. What was received in order stays readable until the user
+// detaches; what lies behind a hole never will be.
 void TcpEngine::CloseNow(TcpConnection& connection, CloseReason reason) {
   const bool taken = connection.attached;
   connection.state = TcpState::kClosed;

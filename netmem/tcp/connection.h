@@ -62,9 +62,9 @@ struct TcpConnection {
   bool ack_now = false;  // Something other than the policy wants an ACK.
   bool joined_ledger = false;
   bool window_scaling = false;  // Both SYNs carried the option.
-  uint8_t rcv_scale = 0;   // Shift of the windows that we announce.
-  uint8_t snd_scale = 0;   // Shift of the peer's.
-  uint8_t retries = 0;     // Of the segment at snd_una, or of the probe, without an answer.
+  uint8_t rcv_scale = 0;        // Shift of the windows that we announce.
+  uint8_t snd_scale = 0;        // Shift of the peer's.
+  uint8_t retries = 0;          // Of the segment at snd_una, or of the probe, without an answer.
   uint32_t generation = 1;
   ListenerId listener = 0;  // That it came from and was not accepted from yet; 0: none.
   uint32_t next_accept = kNoConnectionIndex;  // Behind it in the accept queue.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The user's calls of RFC 9293 section 3.10 (OPEN, SEND, RECEIVE, CLOSE, ABORT), and the slots and lists
-// that connections live in.
+// The user's calls of RFC 9293 section 3.10 (OPEN, SEND, RECEIVE, CLOSE, ABORT), and the slots and
+// lists that connections live in.
 
 #include "netmem/tcp/engine.h"
 
@@ -10,23 +10,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "provider/check.h"
 
 namespace devmem {
 namespace {
 
-constexpr uint32_t kListenersMax = 4096;
-
 absl::Status CheckConfig(const TcpEngine::Config& config) {
   if (config.connections_max == 0 || config.connections_max > kConnectionsMax) {
-    return absl::InvalidArgumentError(absl::StrCat("engine of ", config.connections_max,
-                                                   " connections; choose from 1 to ",
-                                                   kConnectionsMax));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "engine of ", config.connections_max, " connections; choose from 1 to ", kConnectionsMax));
   }
   if (config.mtu_bytes < kMssBytesMin + 40 || config.mtu_bytes > 65535) {
-    return absl::InvalidArgumentError(absl::StrCat("MTU is ", config.mtu_bytes,
-                                                   " bytes; choose from ", kMssBytesMin + 40,
-                                                   " to 65535"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "MTU is ", config.mtu_bytes, " bytes; choose from ", kMssBytesMin + 40, " to 65535"));
   }
   return absl::OkStatus();
 }
@@ -54,16 +49,15 @@ absl::StatusOr<std::unique_ptr<TcpEngine>> TcpEngine::Create(const Config& confi
   if (!wheel.ok()) return wheel.status();
   const uint64_t host_bytes = store->host().capacity_bytes();
   const uint64_t host_reserve = std::min<uint64_t>(kFramePayloadBytesMax, host_bytes / 2);
-  absl::StatusOr<WindowLedger> ledger = WindowLedger::Create(
-      WindowLedger::Config{host_bytes, host_reserve, config.window_bytes_max});
+  absl::StatusOr<WindowLedger> ledger =
+      WindowLedger::Create(WindowLedger::Config{host_bytes, host_reserve, config.window_bytes_max});
   if (!ledger.ok()) return ledger.status();
-  std::unique_ptr<TcpEngine> engine(new TcpEngine(config, store, sink, *std::move(table),
-                                                  *std::move(wheel), *std::move(ledger)));
+  std::unique_ptr<TcpEngine> engine(
+      new TcpEngine(config, store, sink, *std::move(table), *std::move(wheel), *std::move(ledger)));
   engine->window_scale_ = *scale;
   engine->host_reserve_bytes_ = host_reserve;
   if (!engine->slots_.ok() || !engine->ranges_.ok() || !engine->flush_list_.ok() ||
-      !engine->changed_list_.ok() || !engine->credit_list_.ok() ||
-      !engine->time_wait_ring_.ok()) {
+      !engine->changed_list_.ok() || !engine->credit_list_.ok() || !engine->time_wait_ring_.ok()) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "no address space for ", config.connections_max, " connections; choose fewer"));
   }
@@ -174,8 +168,8 @@ void TcpEngine::Free(TcpConnection& connection) {
   if (last_index_ == index) last_index_ = kNoConnectionIndex;
 }
 
-// A closed connection that its user still holds has left the table already, and a new one may have its
-// 4-tuple.
+// A closed connection that its user still holds has left the table already, and a new one may have
+// its 4-tuple.
 void TcpEngine::EraseFromTable(const TcpConnection& connection) {
   if (table_.Find(connection.flow) == IndexOf(connection)) (void)table_.Erase(connection.flow);
 }
@@ -208,117 +202,12 @@ void TcpEngine::ClearChanged() {
   changed_count_ = 0;
 }
 
-TcpEngine::Listener* TcpEngine::FindListener(ListenerId id) {
-  for (Listener& listener : listeners_) {
-    if (listener.id == id && id != 0) return &listener;
-  }
-  return nullptr;
-}
-
-// The exact address wins over the unspecified one.
-const TcpEngine::Listener* TcpEngine::ListenerFor(const FlowKey& flow) const {
-  const Listener* any = nullptr;
-  for (const Listener& listener : listeners_) {
-    if (listener.id == 0 || listener.port != flow.local_port) continue;
-    if (listener.local == flow.local) return &listener;
-    if (listener.local.is_unspecified() && listener.local.is_v4() == flow.local.is_v4()) {
-      any = &listener;
-    }
-  }
-  return any;
-}
-
 bool TcpEngine::Knows(const Segment& segment) const {
-  if (last_index_ != kNoConnectionIndex &&
-      slots_[last_index_].connection().flow == segment.flow) {
+  if (last_index_ != kNoConnectionIndex && slots_[last_index_].connection().flow == segment.flow) {
     return true;
   }
   if (table_.Find(segment.flow).has_value()) return true;
   return segment.has(kTcpSyn) && ListenerFor(segment.flow) != nullptr;
-}
-
-absl::StatusOr<ListenerId> TcpEngine::Listen(const IpAddress& local, uint16_t port,
-                                             uint32_t backlog, bool bound) {
-  if (port == 0) return absl::InvalidArgumentError("port 0 cannot be listened on; name one");
-  if (backlog == 0 || backlog > kBacklogMax) {
-    return absl::OutOfRangeError(absl::StrCat("backlog is ", backlog,
-                                              " connections; choose from 1 to ", kBacklogMax));
-  }
-  if (bound && !device_ledger_.has_value()) return NotBound();
-  for (const Listener& listener : listeners_) {
-    if (listener.id == 0 || listener.port != port) continue;
-    if (listener.local.is_v4() != local.is_v4()) continue;
-    if (listener.local == local || listener.local.is_unspecified() || local.is_unspecified()) {
-      return absl::AlreadyExistsError(absl::StrCat("port ", port, " is in use by the listener on ",
-                                                   listener.local.ToString(),
-                                                   "; choose another port or close that one"));
-    }
-  }
-  auto place = std::find_if(listeners_.begin(), listeners_.end(),
-                            [](const Listener& entry) { return entry.id == 0; });
-  if (place == listeners_.end()) {
-    if (listeners_.size() == kListenersMax) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("all ", kListenersMax, " listeners are in use; close one"));
-    }
-    place = listeners_.insert(listeners_.end(), Listener());
-  }
-  *place = Listener();
-  place->id = next_listener_++;
-  place->local = local;
-  place->port = port;
-  place->backlog = backlog;
-  place->bound = bound;
-  return place->id;
-}
-
-absl::Status TcpEngine::CloseListener(ListenerId id, Nanos now) {
-  now_ = now;
-  Listener* listener = FindListener(id);
-  if (listener == nullptr) return absl::NotFoundError(absl::StrCat("no listener has id ", id));
-  for (uint32_t index = 0; index < fresh_; ++index) {
-    if (slots_[index].constructed == 0 || at(index).listener != id) continue;
-    SendReset(at(index));
-    CloseNow(at(index), CloseReason::kAborted);
-  }
-  listener->id = 0;
-  return absl::OkStatus();
-}
-
-bool TcpEngine::HasPending(ListenerId id) const {
-  for (const Listener& listener : listeners_) {
-    if (listener.id == id && id != 0) return listener.accept_head != kNoConnectionIndex;
-  }
-  return false;
-}
-
-std::optional<ConnectionId> TcpEngine::Accept(ListenerId id) {
-  Listener* listener = FindListener(id);
-  if (listener == nullptr || listener->accept_head == kNoConnectionIndex) return std::nullopt;
-  TcpConnection& connection = at(listener->accept_head);
-  LeaveListener(connection);
-  connection.attached = true;
-  return IdOf(connection);
-}
-
-// Takes a half-open or not yet accepted connection off its listener's books.
-void TcpEngine::LeaveListener(TcpConnection& connection) {
-  Listener* listener = FindListener(connection.listener);
-  connection.listener = 0;
-  if (listener == nullptr) return;
-  --listener->pending;
-  const uint32_t index = IndexOf(connection);
-  uint32_t previous = kNoConnectionIndex;
-  for (uint32_t at_index = listener->accept_head; at_index != kNoConnectionIndex;
-       previous = at_index, at_index = at(at_index).next_accept) {
-    if (at_index != index) continue;
-    uint32_t& link =
-        previous == kNoConnectionIndex ? listener->accept_head : at(previous).next_accept;
-    link = connection.next_accept;
-    if (listener->accept_tail == index) listener->accept_tail = previous;
-    connection.next_accept = kNoConnectionIndex;
-    return;
-  }
 }
 
 TcpConnection* TcpEngine::Find(ConnectionId id) {
@@ -338,8 +227,7 @@ void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
   if (!CanReceiveData(connection.state)) return;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
   const uint64_t unread = connection.receiver.in_order().bytes();
-  const uint64_t room =
-      config_.window_bytes_max > unread ? config_.window_bytes_max - unread : 0;
+  const uint64_t room = config_.window_bytes_max > unread ? config_.window_bytes_max - unread : 0;
   if (outstanding * 2 > room) return;
   now_ = now;
   OpenWindow(connection);

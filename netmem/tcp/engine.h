@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The TCP engine of one worker: all its connections and listeners, driven by segments, timers and user
-// calls. It is a function of its inputs: it reads no clock, draws no random number, knows no NIC, and
-// sees payload as references only. The receive path (Input, Flush, Expire) allocates nothing.
+// The TCP engine of one worker: all its connections and listeners, driven by segments, timers and
+// user calls. It is a function of its inputs: it reads no clock, draws no random number, knows no
+// NIC, and sees payload as references only. The receive path (Input, Flush, Expire) allocates
+// nothing.
 //
 // Which file answers which question of RFC 9293 section 3.10:
 //   engine.cc     the user's calls, connection slots, lists        3.10.1 - 3.10.6
+//   listeners.cc  passive OPEN, backlog, accept queue              3.10.1
 //   input.cc      a segment arrives                                3.10.7.4, RFC 7323 PAWS
 //   handshake.cc  LISTEN, SYN-SENT, SYN-RECEIVED                   3.10.7.2, 3.10.7.3
 //   reset.cc      segments for nobody, RST both ways               3.10.7.1, RFC 5961
@@ -45,17 +47,17 @@ class TcpEngine {
  public:
   struct Config {
     uint32_t connections_max = 4096;
-    uint32_t mtu_bytes = 1500;           // Of the device: bounds the MSS both ways.
-    uint32_t gso_bytes_max = 0;          // The most payload of one OutSegment; 0: one MSS.
+    uint32_t mtu_bytes = 1500;            // Of the device: bounds the MSS both ways.
+    uint32_t gso_bytes_max = 0;           // The most payload of one OutSegment; 0: one MSS.
     uint64_t window_bytes_max = 4 << 20;  // The most that one connection is promised.
     size_t send_buffer_bytes = kSendBufferBytesDefault;
-    SipKey secret;                       // Random; keys sequence numbers, ports and the table.
-    bool timestamps = true;              // Offer and accept the option.
+    SipKey secret;           // Random; keys sequence numbers, ports and the table.
+    bool timestamps = true;  // Offer and accept the option.
     bool sack = true;
   };
 
-  // `store` and `sink` outlive the engine. The store's host pool serves connections that are not bound.
-  // Errors: kInvalidArgument for a bound of the configuration, kResourceExhausted.
+  // `store` and `sink` outlive the engine. The store's host pool serves connections that are not
+  // bound. Errors: kInvalidArgument for a bound of the configuration, kResourceExhausted.
   static absl::StatusOr<std::unique_ptr<TcpEngine>> Create(const Config& config, PieceStore* store,
                                                            SegmentSink* sink);
   ~TcpEngine();
@@ -63,7 +65,8 @@ class TcpEngine {
   TcpEngine& operator=(const TcpEngine&) = delete;
 
   // The queue's binding came: connections may be bound from now on. `reserve_bytes` of its pool are
-  // kept for data at rcv_nxt. Errors: kInvalidArgument when the pool is not larger than its reserve.
+  // kept for data at rcv_nxt. Errors: kInvalidArgument when the pool is not larger than its
+  // reserve.
   absl::Status AttachDevice(uint64_t reserve_bytes);
   // The binding goes: bound connections are reset, their pieces put back.
   void DetachDevice(Nanos now);
@@ -73,16 +76,19 @@ class TcpEngine {
   void Flush(Nanos now);
   void Expire(Nanos now);
   Nanos NextDeadline() const { return wheel_.NextDeadline(); }
-  // Pieces came back to a pool: connections that wait for credit may get some. Cheap when none waits.
+  // Pieces came back to a pool: connections that wait for credit may get some. Cheap when none
+  // waits.
   void OnMemoryReturned(Nanos now) {
-    if (credit_count_ != 0) [[unlikely]] GrantWaiting(now);
+    if (credit_count_ != 0) [[unlikely]]
+      GrantWaiting(now);
   }
 
   // Whether a segment belongs to a connection here or asks a listener here for one.
   bool Knows(const Segment& segment) const;
 
   // --- The user's calls ---
-  // Errors: kAlreadyExists when the address and port have a listener (or the unspecified address has).
+  // Errors: kAlreadyExists when the address and port have a listener (or the unspecified address
+  // has).
   absl::StatusOr<ListenerId> Listen(const IpAddress& local, uint16_t port, uint32_t backlog,
                                     bool bound);
   // Resets what was not accepted. Errors: kNotFound.
@@ -111,7 +117,8 @@ class TcpEngine {
   void Detach(TcpConnection& connection, Nanos now);
   void SetKeepalive(TcpConnection& connection, Nanos idle, Nanos now);
 
-  // Connections with news for their user since the last ClearChanged(): by slot.
+  // Connections with news for their user since the last ClearChanged(): by slot. One that had no
+  // user may have ended since, so its slot is empty or another's.
   std::span<const uint32_t> changed() { return {changed_list_.data(), changed_count_}; }
   void ClearChanged();
   TcpConnection& at(uint32_t index) { return slots_[index].connection(); }
@@ -166,6 +173,8 @@ class TcpEngine {
   void MarkFlush(const TcpConnection& connection) { Mark(connection, kInFlush); }
   void MarkChanged(const TcpConnection& connection) { Mark(connection, kInChanged); }
   void Mark(const TcpConnection& connection, uint8_t flag);
+
+  // listeners.cc
   Listener* FindListener(ListenerId id);
   const Listener* ListenerFor(const FlowKey& flow) const;
   void LeaveListener(TcpConnection& connection);

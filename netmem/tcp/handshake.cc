@@ -105,8 +105,8 @@ absl::StatusOr<ConnectionId> TcpEngine::Connect(const FlowKey& flow, bool bound,
   if (bound && !device_ledger_.has_value()) return NotBound();
   TcpConnection* connection = NewConnection(flow, bound);
   if (connection == nullptr) {
-    return absl::ResourceExhaustedError(absl::StrCat("all ", config_.connections_max,
-                                                     " connection slots are in use; close some"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("all ", config_.connections_max, " connection slots are in use; close some"));
   }
   ++stats_.opened_active;
   connection->attached = true;
@@ -121,8 +121,8 @@ absl::StatusOr<ConnectionId> TcpEngine::Connect(const FlowKey& flow, bool bound,
 // RFC 9293 section 3.10.7.3, in its order: ACK, RST, SYN.
 void TcpEngine::InputSynSent(TcpConnection& connection, const Segment& segment) {
   const bool acks = segment.has(kTcpAck);
-  if (acks && (segment.ack <= connection.sender.iss() ||
-               segment.ack > connection.sender.snd_max())) {
+  if (acks &&
+      (segment.ack <= connection.sender.iss() || segment.ack > connection.sender.snd_max())) {
     Drop(segment, TcpDrop::kBadAck);
     if (!segment.has(kTcpRst)) SendResetFor(segment);
     return;

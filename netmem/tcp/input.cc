@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A segment arrives for a connection: RFC 9293 section 3.10.7.4 in its order (sequence number, RST, SYN,
-// ACK, URG, payload, FIN), with PAWS in front (RFC 7323 section 5.3) and the blind-attack rules of
-// RFC 5961. A short path takes what nearly every segment of a transfer is.
+// A segment arrives for a connection: RFC 9293 section 3.10.7.4 in its order (sequence number, RST,
+// SYN, ACK, URG, payload, FIN), with PAWS in front (RFC 7323 section 5.3) and the blind-attack
+// rules of RFC 5961. A short path takes what nearly every segment of a transfer is.
 
 #include <algorithm>
 
@@ -37,8 +37,8 @@ void TcpEngine::Drop(const Segment& segment, TcpDrop reason) {
   store_->Put(segment.pieces);
 }
 
-// In order, inside the window, no hole anywhere, and its ACK says nothing new: what the long way below
-// would do comes down to queueing the pieces.
+// In order, inside the window, no hole anywhere, and its ACK says nothing new: what the long way
+// below would do comes down to queueing the pieces.
 bool TcpEngine::ShortPath(TcpConnection& connection, const Segment& segment) {
   constexpr uint8_t kLooked = kTcpFin | kTcpSyn | kTcpRst | kTcpAck | kTcpUrg;
   if (connection.state != TcpState::kEstablished || (segment.flags & kLooked) != kTcpAck ||
@@ -116,7 +116,8 @@ void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segm
     connection.timestamps.Update(segment.options.timestamps->value, segment.seq,
                                  connection.last_ack_sent, now_);
   }
-  // RFC 9293 section 3.8.5 asks applications not to use urgent data; the octets count as any others.
+  // RFC 9293 section 3.8.5 asks applications not to use urgent data; the octets count as any
+  // others.
   if (segment.has(kTcpUrg)) ++stats_.drop(TcpDrop::kUrgent);
   ReceivePayload(connection, segment);
 }
@@ -130,8 +131,8 @@ void TcpEngine::NotAcceptable(TcpConnection& connection, const Segment& segment)
       segment.seq == connection.irs) {
     store_->Put(segment.pieces);
     if (segment.has(kTcpAck)) {
-      // Both sides opened at once (section 3.5, figure 8), and this is the answer to our SYN: but for
-      // its own SYN, which we have, it is an acknowledgment.
+      // Both sides opened at once (section 3.5, figure 8), and this is the answer to our SYN: but
+      // for its own SYN, which we have, it is an acknowledgment.
       Segment acknowledgment = segment;
       ++acknowledgment.seq;
       acknowledgment.flags = kTcpAck;
@@ -230,7 +231,8 @@ void TcpEngine::ReceivePayload(TcpConnection& connection, const Segment& segment
   if (connection.ack_policy.batch_full()) Output(connection);
 }
 
-// What a segment was besides in order: for the counters, and because the peer must hear of it at once.
+// What a segment was besides in order: for the counters, and because the peer must hear of it at
+// once.
 void TcpEngine::CountReceived(TcpConnection& connection, const ReceiveResult& result) {
   if (result.duplicate_bytes != 0) {
     connection.ack_policy.OnDuplicate();
@@ -255,12 +257,13 @@ void TcpEngine::CountReceived(TcpConnection& connection, const ReceiveResult& re
   if (result.hole_filled) connection.ack_policy.OnHoleFilled();
 }
 
-// Data at rcv_nxt found no memory, or no piece entry, while out-of-order data holds some: one range of
-// that must go, or neither could ever move. The search goes round all connections, so that each gives
-// in its turn; `like` limits it to those that use the same pool.
+// Data at rcv_nxt found no memory, or no piece entry, while out-of-order data holds some: one range
+// of that must go, or neither could ever move. The search goes round all connections, so that each
+// gives in its turn; `like` limits it to those that use the same pool.
 void TcpEngine::MakeRoomAtEdge(const TcpConnection* like) {
   if (ranges_.in_use() == 0) return;
-  constexpr uint32_t kLookedAtMax = 256;  // Per call: the segment comes again, and the search goes on.
+  constexpr uint32_t kLookedAtMax =
+      256;  // Per call: the segment comes again, and the search goes on.
   for (uint32_t n = 0; n < std::min(fresh_, kLookedAtMax); ++n) {
     room_scan_ = room_scan_ + 1 < fresh_ ? room_scan_ + 1 : 0;
     if (slots_[room_scan_].constructed == 0) continue;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What goes out: data within both windows, acknowledgments by policy, and the window that each of them
-// announces (RFC 9293 section 3.8; the ledger decides how far windows may reach).
+// What goes out: data within both windows, acknowledgments by policy, and the window that each of
+// them announces (RFC 9293 section 3.8; the ledger decides how far windows may reach).
 
 #include <algorithm>
 
@@ -98,7 +98,8 @@ void TcpEngine::SendAck(TcpConnection& connection) {
   EmitSegment(connection, out);
 }
 
-// Fills in what every segment of a connection carries. Any segment with ACK acknowledges everything.
+// Fills in what every segment of a connection carries. Any segment with ACK acknowledges
+// everything.
 void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
   out.flow = connection.flow;
   out.window = WindowToAnnounce(connection);
@@ -128,8 +129,8 @@ void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
 }
 
 uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection) {
-  // In a segment with SYN the window is unscaled (RFC 7323 section 2.2), and before the handshake has
-  // told the peer's options nobody may say more.
+  // In a segment with SYN the window is unscaled (RFC 7323 section 2.2), and before the handshake
+  // has told the peer's options nobody may say more.
   const bool handshake =
       connection.state == TcpState::kSynSent || connection.state == TcpState::kSynReceived;
   const uint8_t scale = handshake ? uint8_t{0} : connection.rcv_scale;
@@ -141,8 +142,8 @@ uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection) {
   return EncodeWindow(connection.receiver.outstanding_bytes(), scale);
 }
 
-// Asks the ledger how far the right edge may go, and moves it there. Data that waits to be read counts
-// against the connection's cap, so that one user who does not read cannot fill the pool.
+// Asks the ledger how far the right edge may go, and moves it there. Data that waits to be read
+// counts against the connection's cap, so that one user who does not read cannot fill the pool.
 WindowLedger::GrantResult TcpEngine::Grant(TcpConnection& connection, uint64_t cap_bytes,
                                            uint8_t scale) {
   const uint64_t unread = connection.receiver.in_order().bytes();
@@ -154,13 +155,17 @@ WindowLedger::GrantResult TcpEngine::Grant(TcpConnection& connection, uint64_t c
   request.window_scale = scale;
   const WindowLedger::GrantResult grant = LedgerOf(connection).Grant(request);
   connection.receiver.Extend(grant.window_bytes);
-  if (grant.limited) Mark(connection, kInCredit);
+  // Who has a window left asks again with the next acknowledgment; only the others need to be
+  // woken.
+  if (grant.limited && grant.window_bytes < 2 * uint64_t{kFramePayloadBytesMax}) {
+    Mark(connection, kInCredit);
+  }
   return grant;
 }
 
 // Extends the window (by no small step: the ledger sees to the receiver's part of RFC 9293 section
-// 3.8.6.2.2), and announces it once it is twice what the peer has heard of. Anything less goes with the
-// next acknowledgment.
+// 3.8.6.2.2), and announces it once it is twice what the peer has heard of. Anything less goes with
+// the next acknowledgment.
 void TcpEngine::OpenWindow(TcpConnection& connection) {
   (void)Grant(connection, config_.window_bytes_max, connection.rcv_scale);
   const Receiver& receiver = connection.receiver;
@@ -172,7 +177,8 @@ void TcpEngine::OpenWindow(TcpConnection& connection) {
   MarkFlush(connection);
 }
 
-// Memory came back while connections waited for credit. Those that still want more stay on the list.
+// Memory came back while connections waited for credit. Those that still want more stay on the
+// list.
 void TcpEngine::GrantWaiting(Nanos now) {
   now_ = now;
   const uint32_t waiting = credit_count_;

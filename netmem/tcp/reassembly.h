@@ -99,8 +99,8 @@ class Reassembly {
   uint32_t FindAtOrBefore(const ReassemblyRanges& ranges, SeqNum at) const;
   void LinkAfter(ReassemblyRanges& ranges, uint32_t previous, uint32_t index);
   void UnlinkAfter(ReassemblyRanges& ranges, uint32_t previous, uint32_t index);
-  // Stores the first `bytes` of `pieces` at the end of a range; what lies behind them is dropped too
-  // when the piece array is used up. Returns the bytes that were dropped for that.
+  // Stores the first `bytes` of `pieces` at the end of a range; what lies behind them is dropped
+  // too when the piece array is used up. Returns the bytes that were dropped for that.
   uint32_t Store(ReassemblyRanges& ranges, PieceStore& store, uint32_t index, PieceQueue& pieces,
                  uint32_t bytes);
   // Joins a range with the one behind it when the two touch.

@@ -213,7 +213,8 @@ class ReassemblyModelTest : public ReassemblyTest, public ::testing::WithParamIn
     ASSERT_EQ(result.duplicate_bytes, bytes - stored);
     ASSERT_EQ(result.forgotten_bytes, 0u);
     ASSERT_EQ(reassembly_.bytes(), model_.size());
-    if (tag % 16 == 0) ASSERT_EQ(reassembly_.range_count(), RunCount());
+    if (tag % 16 != 0) return;  // Counting takes longer than all the rest.
+    ASSERT_EQ(reassembly_.range_count(), RunCount());
   }
   void DrainBoth() {
     const uint64_t drained = Drain(rcv_nxt_);

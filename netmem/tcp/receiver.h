@@ -49,11 +49,11 @@ struct ReceiveResult {
   // or because the piece or range entries are used up.
   uint32_t reserve_bytes = 0;
   uint32_t forgotten_bytes = 0;
-  bool beyond_window = false;    // Some of it lay right of the window.
-  bool out_of_order = false;     // It left or found a hole in front of it.
-  bool hole_filled = false;      // It closed a hole, or a part of one.
-  bool fin_reached = false;      // rcv_nxt moved over the peer's FIN, now.
-  bool gave_up_sacked = false;   // Data that may have been SACKed was dropped to make room.
+  bool beyond_window = false;   // Some of it lay right of the window.
+  bool out_of_order = false;    // It left or found a hole in front of it.
+  bool hole_filled = false;     // It closed a hole, or a part of one.
+  bool fin_reached = false;     // rcv_nxt moved over the peer's FIN, now.
+  bool gave_up_sacked = false;  // Data that may have been SACKed was dropped to make room.
 };
 
 class Receiver {

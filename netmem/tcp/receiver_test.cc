@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The receiving half on its own: what is acceptable (all of RFC 9293 section 3.4's table), what of a
-// segment is kept, when the FIN counts, what SACK says, and what goes when memory is short.
+// The receiving half on its own: what is acceptable (all of RFC 9293 section 3.4's table), what of
+// a segment is kept, when the FIN counts, what SACK says, and what goes when memory is short.
 
 #include "netmem/tcp/receiver.h"
 
@@ -52,9 +52,7 @@ class ReceiverTest : public ::testing::Test {
     const size_t count = receiver_.sack().Fill(blocks);
     return {blocks.begin(), blocks.begin() + static_cast<ptrdiff_t>(count)};
   }
-  static SackBlock Block(uint32_t left, uint32_t right) {
-    return {kFirst + left, kFirst + right};
-  }
+  static SackBlock Block(uint32_t left, uint32_t right) { return {kFirst + left, kFirst + right}; }
 
   EngineHarness h_;
   ReassemblyRanges ranges_{512};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Resets: what is sent for a segment that belongs to nobody (RFC 9293 sections 3.5.2 and 3.10.7.1), and
-// which received ones are believed (RFC 5961 sections 3 and 4: only one exactly at rcv_nxt; anything
-// else in the window gets a challenge ACK, which a genuine peer answers with a right one).
+// Resets: what is sent for a segment that belongs to nobody (RFC 9293 sections 3.5.2 and 3.10.7.1),
+// and which received ones are believed (RFC 5961 sections 3 and 4: only one exactly at rcv_nxt;
+// anything else in the window gets a challenge ACK, which a genuine peer answers with a right one).
 
 #include "netmem/tcp/engine.h"
 

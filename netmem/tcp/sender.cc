@@ -66,6 +66,7 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
   }
   const uint32_t data = static_cast<uint32_t>(std::min<size_t>(acked, buffer_.size()));
   outcome.fin_acked = acked > data;
+  if (outcome.fin_acked) fin_acked_ = true;
   buffer_.Consume(data);
   snd_una_ = segment.ack;
   if (snd_nxt_ < snd_una_) snd_nxt_ = snd_una_;
@@ -106,7 +107,7 @@ std::optional<SendPlan> Sender::PlanAt(uint32_t offset, uint32_t bytes_max) {
 }
 
 std::optional<SendPlan> Sender::NextToSend(uint32_t segment_bytes_max) {
-  if (!syn_acked_) return std::nullopt;
+  if (!syn_acked_ || fin_acked_) return std::nullopt;
   const uint32_t flight = flight_bytes();
   // Behind our FIN there is nothing.
   if (flight > end_offset()) return std::nullopt;

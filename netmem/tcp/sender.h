@@ -130,6 +130,7 @@ class Sender {
   bool syn_acked_ = false;
   bool syn_lost_ = false;  // Our SYN had to go again.
   bool fin_queued_ = false;
+  bool fin_acked_ = false;
   bool no_delay_ = false;
   bool timing_ = false;  // A segment without timestamps is being timed (Karn: sent once only).
   SeqNum timed_seq_;     // The first number behind it.

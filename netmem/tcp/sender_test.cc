@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sending half on its own: what goes within which window, what an acknowledgment means, and what
-// goes again. Sequence numbers begin just below 2^32.
+// The sending half on its own: what goes within which window, what an acknowledgment means, and
+// what goes again. Sequence numbers begin just below 2^32.
 
 #include "netmem/tcp/sender.h"
 
@@ -127,6 +127,7 @@ TEST_F(SenderTest, TheFinGoesWithTheLastByteAndOnlyOnce) {
   EXPECT_FALSE(Ack(1500).fin_acked);
   EXPECT_TRUE(Ack(1501).fin_acked);
   EXPECT_TRUE(sender_.all_acked());
+  EXPECT_EQ(SendAll(), "");
 }
 
 TEST_F(SenderTest, AFinAloneNeedsNoWindow) {

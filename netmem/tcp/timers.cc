@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What happens when time passes: retransmission (RFC 6298), zero-window probes (RFC 9293 section
-// 3.8.6.1), delayed ACKs (3.8.6.3), keepalive (3.8.4), and the end of TIME-WAIT. A connection has one
-// entry in the wheel, armed at its earliest deadline or before it; an entry that fires early, because
-// its deadline was put off meanwhile, is armed again.
+// 3.8.6.1), delayed ACKs (3.8.6.3), keepalive (3.8.4), and the end of TIME-WAIT. A connection has
+// one entry in the wheel, armed at its earliest deadline or before it; an entry that fires early,
+// because its deadline was put off meanwhile, is armed again.
 
 #include <algorithm>
 #include <array>
@@ -51,8 +51,8 @@ void TcpEngine::OnTimer(TcpConnection& connection) {
     // A timer may have ended the connection, and with it this object.
     if (slots_[index].constructed == 0 || connection.generation != generation) return;
   }
-  const Nanos next = *std::min_element(std::begin(connection.deadline),
-                                       std::end(connection.deadline));
+  const Nanos next =
+      *std::min_element(std::begin(connection.deadline), std::end(connection.deadline));
   if (next < connection.armed_at) {
     connection.armed_at = next;
     wheel_.Arm(index, next);
@@ -81,9 +81,9 @@ void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
   RestartRetransmit(connection);
 }
 
-// The probe of a shut window is a segment left of it without data, as Linux sends it: it costs the peer
-// no buffer, and its answer tells the window. RFC 9293 would have one byte of new data. A window that is
-// open but too small to be used is used now.
+// The probe of a shut window is a segment left of it without data, as Linux sends it: it costs the
+// peer no buffer, and its answer tells the window. RFC 9293 would have one byte of new data. A
+// window that is open but too small to be used is used now.
 void TcpEngine::OnPersistTimer(TcpConnection& connection) {
   Sender& sender = connection.sender;
   if (!sender.NeedsPersist()) return;

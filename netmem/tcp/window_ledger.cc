@@ -16,7 +16,8 @@ namespace {
 // One sample of the waste moves the estimate by this part of the difference.
 constexpr uint64_t kWasteGainDivisor = 8;
 
-constexpr uint64_t RoundDown(uint64_t bytes, uint64_t unit) { return bytes / unit * unit; }
+// `unit` is a power of two: no division, since every acknowledgment passes here.
+constexpr uint64_t RoundDown(uint64_t bytes, uint64_t unit) { return bytes & ~(unit - 1); }
 constexpr uint64_t RoundUp(uint64_t bytes, uint64_t unit) {
   return RoundDown(bytes + unit - 1, unit);
 }
@@ -36,13 +37,20 @@ absl::StatusOr<WindowLedger> WindowLedger::Create(const Config& config) {
   }
   WindowLedger ledger(config);
   if (config.window_cap_bytes == 0) ledger.config_.window_cap_bytes = kWindowBytesMax;
+  ledger.UpdateShare();
   return ledger;
 }
 
 void WindowLedger::Leave(uint64_t outstanding_bytes) {
   DEVMEM_CHECK(connection_count_ != 0, "more connections left the ledger than joined it");
   --connection_count_;
+  UpdateShare();
   OnArrived(outstanding_bytes);
+}
+
+// Twice an equal share: half of the connections are idle as a rule, and the others may use it.
+void WindowLedger::UpdateShare() {
+  share_bytes_ = 2 * config_.capacity_bytes / std::max(connection_count_, 1u);
 }
 
 void WindowLedger::OnArrived(uint64_t bytes) {
@@ -53,14 +61,13 @@ void WindowLedger::OnArrived(uint64_t bytes) {
 uint64_t WindowLedger::PromiseLimit(uint64_t available_bytes) const {
   const uint64_t free_bytes = std::min(available_bytes, config_.capacity_bytes);
   if (free_bytes <= config_.reserve_bytes) return 0;
+  if (waste_ == kWasteOne) return free_bytes - config_.reserve_bytes;
   return (free_bytes - config_.reserve_bytes) * kWasteOne / waste_;
 }
 
 uint64_t WindowLedger::Target(const GrantRequest& request, uint64_t floor_bytes) const {
-  // Twice an equal share: half of the connections are idle as a rule, and the others may use it.
-  const uint64_t share_bytes = 2 * config_.capacity_bytes / std::max(connection_count_, 1u);
   const uint64_t wish_bytes =
-      std::min({request.wanted_bytes, config_.window_cap_bytes, share_bytes});
+      std::min({request.wanted_bytes, config_.window_cap_bytes, share_bytes_});
   const uint64_t unit_bytes = uint64_t{1} << request.window_scale;
   const uint64_t target_bytes =
       std::max(RoundDown(wish_bytes, unit_bytes), RoundUp(floor_bytes, unit_bytes));

@@ -65,7 +65,10 @@ class WindowLedger {
   static absl::StatusOr<WindowLedger> Create(const Config& config);
 
   // A connection begins with no promise, and ends with `outstanding_bytes` of it unused.
-  void Join() { ++connection_count_; }
+  void Join() {
+    ++connection_count_;
+    UpdateShare();
+  }
   void Leave(uint64_t outstanding_bytes);
 
   // rcv_nxt moved over `bytes` that lay inside the promise. (A FIN counts only if it does.)
@@ -91,12 +94,14 @@ class WindowLedger {
  private:
   explicit WindowLedger(const Config& config) : config_(config) {}
 
+  void UpdateShare();
   // What this connection may be promised at most when memory is no object.
   uint64_t Target(const GrantRequest& request, uint64_t floor_bytes) const;
 
   Config config_;
   uint64_t promised_bytes_ = 0;
   uint64_t waste_ = kWasteOne;
+  uint64_t share_bytes_ = 0;  // Kept, so that a grant does not divide.
   uint32_t connection_count_ = 0;
 };
 

@@ -36,16 +36,20 @@ static SegmentCheck Has(const char* what, Get get, Value value) {
 }
 
 SegmentCheck HasSeq(SeqNum seq) {
-  return Has("seq", [](const SeenSegment& seen) { return seen.seq.value(); }, seq.value());
+  return Has(
+      "seq", [](const SeenSegment& seen) { return seen.seq.value(); }, seq.value());
 }
 SegmentCheck HasAck(SeqNum ack) {
-  return Has("ack", [](const SeenSegment& seen) { return seen.ack.value(); }, ack.value());
+  return Has(
+      "ack", [](const SeenSegment& seen) { return seen.ack.value(); }, ack.value());
 }
 SegmentCheck HasWindow(uint16_t window) {
-  return Has("window", [](const SeenSegment& seen) { return seen.window; }, window);
+  return Has(
+      "window", [](const SeenSegment& seen) { return seen.window; }, window);
 }
 SegmentCheck HasPayload(size_t bytes) {
-  return Has("payload", [](const SeenSegment& seen) { return seen.payload.size(); }, bytes);
+  return Has(
+      "payload", [](const SeenSegment& seen) { return seen.payload.size(); }, bytes);
 }
 SegmentCheck HasSacks(std::initializer_list<SackBlock> blocks) {
   return [list = std::vector<SackBlock>(blocks)](const SeenSegment& seen) {

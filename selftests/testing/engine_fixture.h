@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tests of the TCP engine start here: a fixture that plays the peer. It brings a connection into
-// any state by really exchanging segments, delivers segments of which a test names only what differs
-// from the next one in order, and states what came out and that nothing else did. Both initial
-// sequence numbers lie just below 2^32. Its tear-down closes everything and checks the account.
+// The tests of the TCP engine start here: a fixture that plays the peer. It brings a connection
+// into any state by really exchanging segments, delivers segments of which a test names only what
+// differs from the next one in order, and states what came out and that nothing else did. Both
+// initial sequence numbers lie just below 2^32. Its tear-down closes everything and checks the
+// account.
 
 #pragma once
 

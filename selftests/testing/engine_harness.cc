@@ -42,10 +42,10 @@ std::string SeenSegment::ToString() const {
 }
 
 void CollectingSink::Emit(const OutSegment& segment) {
-  segments.push_back(SeenSegment{segment.flow, segment.seq, segment.ack, segment.flags,
-                                 segment.window, segment.options,
-                                 std::vector<uint8_t>(segment.payload.begin(), segment.payload.end()),
-                                 segment.gso_segment_bytes});
+  segments.push_back(SeenSegment{
+      segment.flow, segment.seq, segment.ack, segment.flags, segment.window, segment.options,
+      std::vector<uint8_t>(segment.payload.begin(), segment.payload.end()),
+      segment.gso_segment_bytes});
 }
 
 EngineHarness::EngineHarness(const HarnessSetup& setup)
@@ -65,7 +65,7 @@ EngineHarness::EngineHarness(const HarnessSetup& setup)
 
 void EngineHarness::AddPayload(Segment* segment, uint32_t bytes, bool on_device) {
   PagePool& pool = on_device ? *device : *host;
-  std::vector<uint32_t>& shadow = on_device ? device_shadow_ : host_shadow_;
+  LazyArray<uint32_t>& shadow = on_device ? device_shadow_ : host_shadow_;
   (void)pool.Posted();
   const uint32_t fitting = std::min(bytes, pool.posted_bytes());
   const uint32_t count = pool.Take(fitting, pieces_);
@@ -80,6 +80,7 @@ void EngineHarness::AddPayload(Segment* segment, uint32_t bytes, bool on_device)
 }
 
 void EngineHarness::RunUntil(Nanos deadline) {
+  engine->Flush(now);
   while (engine->NextDeadline() <= deadline) {
     now = std::max(now, engine->NextDeadline());
     engine->Expire(now);
@@ -91,7 +92,7 @@ void EngineHarness::RunUntil(Nanos deadline) {
 
 void EngineHarness::CheckBytes(const Piece& piece, SeqNum* next) {
   const bool on_device = piece.netmem.is_device();
-  const std::vector<uint32_t>& shadow = on_device ? device_shadow_ : host_shadow_;
+  const LazyArray<uint32_t>& shadow = on_device ? device_shadow_ : host_shadow_;
   const uint32_t* place = &shadow[store->PoolOf(piece.netmem).RangeOffset(piece)];
   for (uint32_t n = 0; n < piece.length_bytes; ++n, ++place, ++*next) {
     if (*place == next->value() || !fault.empty()) continue;

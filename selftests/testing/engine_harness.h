@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A TcpEngine with everything it needs and nothing else: two page pools over memory that does not
-// exist, a piece array, a sink that collects, and a clock that the test turns. Payload is taken from
-// the pools as a NIC takes it; in place of its bytes the harness remembers which stream byte lies
-// where, so that a test sees at once when the stream comes out in the wrong order. Needs no test
-// framework: fixtures, the random test and the fuzz target are built on it.
+// exist, a piece array, a sink that collects, and a clock that the test turns. Payload is taken
+// from the pools as a NIC takes it; in place of its bytes the harness remembers which stream byte
+// lies where, so that a test sees at once when the stream comes out in the wrong order. Needs no
+// test framework: fixtures, the random test and the fuzz target are built on it.
 
 #pragma once
 
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "netmem/lazy_array.h"
 #include "netmem/page_pool.h"
 #include "netmem/piece_store.h"
 #include "netmem/tcp/engine.h"
@@ -66,8 +67,8 @@ class EngineHarness {
   void Advance(Nanos duration) { RunUntil(now + duration); }
 
   // Takes up to `bytes_max` received bytes, whole pieces, and holds them as a user does who has not
-  // returned his tokens. `*next` is the expected number of the first byte, and moves on. Returns the
-  // bytes taken; a byte out of order goes to `fault`.
+  // returned his tokens. `*next` is the expected number of the first byte, and moves on. Returns
+  // the bytes taken; a byte out of order goes to `fault`.
   uint64_t Read(TcpConnection& connection, SeqNum* next, uint64_t bytes_max = UINT64_MAX);
   // That the piece's bytes are those from `*next` on, which moves behind them.
   void CheckBytes(const Piece& piece, SeqNum* next);
@@ -93,8 +94,8 @@ class EngineHarness {
 
  private:
   std::array<Piece, 64> pieces_;
-  std::vector<uint32_t> host_shadow_;  // Per byte of the pool: its sequence number.
-  std::vector<uint32_t> device_shadow_;
+  LazyArray<uint32_t> host_shadow_;  // Per byte of the pool: its sequence number.
+  LazyArray<uint32_t> device_shadow_;
 };
 
 }  // namespace devmem::testing

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "netmem/nic/header_prediction.h"
 #include "netmem/nic/tap_interface.h"
 #include "netmem/nic/tap_nic.h"
 #include "netmem/wire/checksum.h"
@@ -197,6 +198,60 @@ class TapTest : public ::testing::Test {
   std::vector<std::unique_ptr<TestMemory>> host_;  // Before nic_: it outlives the queues.
   std::unique_ptr<TapNic> nic_;
   std::unique_ptr<KernelSide> kernel_;
+};
+
+// Header lengths of the frames of KernelFrame over IPv4.
+inline constexpr uint32_t kPlainHeaderBytes = 54;
+inline constexpr uint32_t kTimestampHeaderBytes = 66;
+
+// One queue, bound, and a rule that sends the test's flow to it.
+class BoundTapTest : public TapTest {
+ protected:
+  void SetUp() override {
+    TapTest::SetUp();
+    if (IsSkipped()) return;
+    MakeNic({.queue_count = 1});
+    if (nic_ == nullptr) return;
+    Bind(0, device_);
+    AddRule({.local_port = TestFlow().local_port}, 0);
+  }
+
+  // Sends one frame, receives it, and returns its payload; the pieces go back.
+  std::vector<uint8_t> RoundTrip(const KernelFrame& frame) {
+    kernel_->Send(frame);
+    if (Receive(0, batch_) == 0) return {};
+    const std::vector<uint8_t> payload = Payload();
+    PutBackAll();
+    return payload;
+  }
+  // Makes the queue expect timestamps in each header.
+  void TeachTimestamps() {
+    for (uint32_t n = 0; n < HeaderPrediction::kPatienceFramesMin; ++n) {
+      RoundTrip({.payload = TestPayload(100, n), .timestamps = true});
+    }
+    ASSERT_EQ(nic_->queue(0).predicted_header_bytes(), kTimestampHeaderBytes);
+  }
+  std::vector<uint8_t> Payload(uint32_t frame = 0) {
+    return PayloadOf(batch_, batch_.frames[frame], *host_[0], &device_);
+  }
+  void PutBackAll() { PutBack(batch_, &host_[0]->pool(), &device_.pool()); }
+
+  // Sends a frame that must not be delivered. The one behind it shows that the first was dealt
+  // with.
+  void ExpectDropped(std::span<const uint8_t> bytes) {
+    kernel_->Send(bytes);
+    kernel_->Send(KernelFrame{.payload = {42}});
+    ASSERT_EQ(Receive(0, batch_), 1u);
+    EXPECT_EQ(Payload(), std::vector<uint8_t>{42});
+    PutBackAll();
+  }
+  const RxQueueStats& stats() { return nic_->queue(0).stats(); }
+  void TearDown() override {
+    if (nic_ != nullptr) nic_->queue(0).Unbind();
+  }
+
+  TestMemory device_{TestMemory::Kind::kDevice};
+  RxBatch batch_;
 };
 
 }  // namespace devmem::testing
