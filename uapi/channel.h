@@ -6,7 +6,9 @@
 
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -15,6 +17,7 @@
 #include "netmem/spsc_ring.h"
 #include "netmem/stack/clock.h"
 #include "netmem/tcp/tcp_state.h"
+#include "netmem/wire/seq_num.h"
 #include "uapi/stack_connection.h"
 
 namespace devmem {
@@ -39,10 +42,14 @@ class Channel {
   // Set by the worker with release, after the last frag was pushed: the stream ended.
   std::atomic<bool> ended{false};
 
-  // What the worker last saw, to tell news; its thread only.
+  // Set by the worker: bytes wait, and all tokens of the queue are held.
+  std::atomic<bool> lacks_tokens{false};
+
+  // What the worker last saw, to tell news; its thread only. These only go forward, so that news
+  // between two looks of the worker cannot cancel out.
   TcpState seen_state = TcpState::kClosed;
-  uint64_t seen_send_bytes = 0;
-  uint64_t seen_unread_bytes = 0;
+  SeqNum seen_snd_una;
+  SeqNum seen_rcv_nxt;
 
   uint64_t news() const { return news_.load(std::memory_order_seq_cst); }
   // Worker. Sequentially consistent with Wait(): either the sleeper sees the new count, or this sees
@@ -53,7 +60,7 @@ class Channel {
     std::lock_guard<std::mutex> lock(mutex_);
     changed_.notify_all();
   }
-  // Application. Returns when news() differs from `seen`, or at the deadline.
+  // Application. Returns when news() differs from `seen`, at the deadline, or after an hour.
   void Wait(uint64_t seen, Nanos deadline, Clock& clock) {
     std::unique_lock<std::mutex> lock(mutex_);
     waiting_.store(true, std::memory_order_seq_cst);
@@ -61,7 +68,8 @@ class Channel {
     if (deadline == kNever) {
       changed_.wait(lock, differs);
     } else {
-      changed_.wait_for(lock, std::chrono::nanoseconds(deadline - clock.Now()), differs);
+      const Nanos left = std::min(deadline - clock.Now(), 3600 * kSecond);
+      changed_.wait_for(lock, std::chrono::nanoseconds(left), differs);
     }
     waiting_.store(false, std::memory_order_seq_cst);
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "uapi/channel.h"
 #include "uapi/stack_session.h"
@@ -49,14 +50,20 @@ bool PushReceived(Channel& channel, TcpConnection& connection, Worker& worker, N
 }
 
 bool HasNews(Channel& channel, const TcpConnection& connection) {
-  const uint64_t unread = connection.receiver.in_order().bytes();
-  const uint64_t unsent = connection.sender.buffer().size();
-  const bool news = channel.seen_state != connection.state ||
-                    channel.seen_unread_bytes != unread || channel.seen_send_bytes != unsent;
+  const SeqNum snd_una = connection.sender.snd_una();
+  const SeqNum rcv_nxt = connection.receiver.rcv_nxt();
+  const bool news = channel.seen_state != connection.state || channel.seen_snd_una != snd_una ||
+                    channel.seen_rcv_nxt != rcv_nxt;
   channel.seen_state = connection.state;
-  channel.seen_unread_bytes = unread;
-  channel.seen_send_bytes = unsent;
+  channel.seen_snd_una = snd_una;
+  channel.seen_rcv_nxt = rcv_nxt;
   return news;
+}
+
+// Whether that changed.
+bool NoteTokens(Channel& channel, const TcpConnection& connection, const Worker& worker) {
+  const bool lacks = worker.tokens_full() && !connection.receiver.in_order().empty();
+  return lacks != channel.lacks_tokens.exchange(lacks);
 }
 
 bool Serve(Channel& channel, Worker& worker, Nanos now) {
@@ -71,7 +78,9 @@ bool Serve(Channel& channel, Worker& worker, Nanos now) {
     channel.ended.store(true, std::memory_order_release);
     ended = true;
   }
-  if (HasNews(channel, *connection) || pushed || ended) channel.Announce();
+  bool news = HasNews(channel, *connection) || pushed || ended;
+  news |= NoteTokens(channel, *connection, worker);
+  if (news) channel.Announce();
   return returned || pushed;
 }
 
@@ -82,6 +91,8 @@ bool StackSession::AfterRun(Worker& worker, Nanos now) {
   for (const std::shared_ptr<Channel>& channel : channels_[worker.queue()]) {
     any |= Serve(*channel, worker, now);
   }
+  any |= worker_fences_[worker.queue()]->Poll(
+             [&](std::span<const Frag> frags) { ReleaseHere(frags, worker, now); }) != 0;
   // Releases and reads may have opened windows.
   worker.engine().Flush(now);
   if (!worker.engine().changed().empty()) {
@@ -91,7 +102,36 @@ bool StackSession::AfterRun(Worker& worker, Nanos now) {
   return any;
 }
 
-Nanos StackSession::NextCall(const Worker&, Nanos) { return kNever; }
+// On the thread of `worker`: it must not wait for another worker, which may be waiting for it.
+void StackSession::ReleaseHere(std::span<const Frag> frags, Worker& worker, Nanos now) {
+  for (const Frag& frag : frags) {
+    uint32_t owner = worker.queue();
+    for (uint32_t other = 0; other < stack_->worker_count(); ++other) {
+      if (stack_->worker(other).Owns(frag.token)) owner = other;
+    }
+    if (owner == worker.queue()) {
+      (void)worker.Release(std::span(&frag, 1), now);
+    } else {
+      threads_[owner]->Post([this, owner, frag] {
+        (void)stack_->worker(owner).Release(std::span(&frag, 1), Now());
+      });
+    }
+  }
+}
+
+// A fence wakes nobody: it is asked again in a millisecond.
+Nanos StackSession::NextCall(const Worker& worker, Nanos now) {
+  return worker_fences_[worker.queue()]->empty() ? kNever : now + kMillisecond;
+}
+
+void StackSession::ReleaseLater(std::span<const Frag> frags, Fence fence, uint32_t worker) {
+  if (!threaded()) {
+    fences_.Add(frags, std::move(fence));
+    return;
+  }
+  worker_fences_[worker]->Add(frags, std::move(fence));
+  Wake(worker);
+}
 
 void StackSession::AddChannel(const std::shared_ptr<Channel>& channel) {
   const uint32_t worker = channel->handle().worker;
@@ -106,9 +146,17 @@ void StackSession::RemoveChannel(const std::shared_ptr<Channel>& channel) {
   });
 }
 
-void StackSession::PollFences() {
-  if (fences_.empty()) return;
-  (void)fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, 0); });
+bool StackSession::LacksTokens(const std::shared_ptr<Channel>& channel) {
+  const uint32_t queue = channel->handle().worker;
+  bool lacks = false;
+  OnWorker(queue, [&] {
+    Worker& worker = stack_->worker(queue);
+    (void)TakeReturned(*channel, worker, Now());
+    const TcpConnection* connection = worker.engine().Find(channel->handle().id);
+    lacks = connection != nullptr && worker.tokens_full() && channel->received.empty() &&
+            !connection->receiver.in_order().empty();
+  });
+  return lacks;
 }
 
 }  // namespace devmem

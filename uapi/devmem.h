@@ -9,7 +9,9 @@
 //     auto listener = (*session)->Listen({.address = "192.0.2.2", .port = 5201}, *binding);
 //     auto conn     = (*listener)->Accept();
 //     std::array<devmem::Frag, 256> frags;
-//     while (auto n = (*conn)->Recv(frags); n.ok() && *n > 0) {
+//     for (;;) {
+//       auto n = (*conn)->Recv(frags);  // 0 at the end of the stream
+//       if (!n.ok() || *n == 0) break;
 //       Use(**region, std::span(frags).first(*n));
 //       (*conn)->Release(std::span(frags).first(*n));
 //     }

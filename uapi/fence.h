@@ -2,7 +2,8 @@
 //
 // When a device has finished with a frag's memory. Connection::Release(frags, fence) keeps the tokens
 // until the fence signals, so that the NIC does not write over bytes that a kernel or a DMA engine still
-// reads. Movable; owned by the session once handed over; asked on the thread that drives the session.
+// reads. Movable; owned by the session once handed over; asked on the thread that drives the session (in
+// Threading::kThread the queue's own).
 
 #pragma once
 

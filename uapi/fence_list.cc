@@ -11,31 +11,26 @@ namespace devmem {
 void FenceList::Add(std::span<const Frag> frags, Fence fence) {
   std::lock_guard<std::mutex> lock(mutex_);
   entries_.push_back(Entry{std::vector<Frag>(frags.begin(), frags.end()), std::move(fence)});
+  count_.store(entries_.size(), std::memory_order_release);
 }
 
 size_t FenceList::Poll(const ReleaseFunction& release) {
+  if (empty()) return 0;
   std::vector<Entry> signaled;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    for (size_t i = 0; i < entries_.size();) {
-      if (!entries_[i].fence.Signaled()) {
-        ++i;
-        continue;
-      }
-      signaled.push_back(std::move(entries_[i]));
-      entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(i));
+    std::vector<Entry> waiting;
+    for (Entry& entry : entries_) {
+      (entry.fence.Signaled() ? signaled : waiting).push_back(std::move(entry));
     }
+    entries_ = std::move(waiting);
+    count_.store(entries_.size(), std::memory_order_release);
   }
   for (const Entry& entry : signaled) release(entry.frags);
   return signaled.size();
 }
 
-bool FenceList::empty() const {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return entries_.empty();
-}
-
-void FenceList::AppendFds(std::vector<int>* fds, bool* has_callbacks) const {
+void FenceList::AppendFds(std::vector<int>* fds, bool* has_callbacks) {
   std::lock_guard<std::mutex> lock(mutex_);
   for (const Entry& entry : entries_) {
     if (entry.fence.fd() >= 0) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Frags whose release waits for a fence. In an inline session the list belongs to the caller's thread; in
-// a threaded one any connection may add and the application's threads ask, under a lock that no packet
-// path takes.
+// Frags whose release waits for a fence. In an inline session the list belongs to the caller's
+// thread. In a threaded one each worker has a list, to which the application's threads add; its own
+// thread asks, and takes the lock only while something waits.
 
 #pragma once
 
+#include <atomic>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <span>
@@ -26,9 +26,10 @@ class FenceList {
   // Asks every fence, and releases through `release` what has signaled. Returns how many fences that
   // were. Cheap when none waits.
   size_t Poll(const ReleaseFunction& release);
-  bool empty() const;
   // Descriptors to wait on, appended; fences without one need to be asked again soon.
-  void AppendFds(std::vector<int>* fds, bool* has_callbacks) const;
+  void AppendFds(std::vector<int>* fds, bool* has_callbacks);
+  // Any thread.
+  bool empty() const { return count_.load(std::memory_order_acquire) == 0; }
 
  private:
   struct Entry {
@@ -36,8 +37,9 @@ class FenceList {
     Fence fence;
   };
 
-  mutable std::mutex mutex_;
-  std::deque<Entry> entries_;  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::vector<Entry> entries_;  // Guarded by mutex_.
+  std::atomic<size_t> count_{0};  // Of entries_; written under mutex_.
 };
 
 }  // namespace devmem

@@ -66,8 +66,9 @@ void NewsFlag::Raise() {
 void NewsFlag::Lower() {
   uint64_t count = 0;
   (void)!read(event_.get(), &count, sizeof(count));
-  // Before the look at the rings: news that comes from now on raises it again. Pairs with Raise().
-  raised_.store(false, std::memory_order_seq_cst);
+  // Before the look at the rings: news that comes from now on raises it again. An exchange, so that
+  // what was filled before a Raise() that found the flag up is seen.
+  (void)raised_.exchange(false, std::memory_order_acq_rel);
 }
 
 }  // namespace devmem

@@ -30,9 +30,10 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& opt
   absl::StatusOr<std::unique_ptr<Session>> stack =
       OpenStackSession(options, "devmem's own stack works on this machine");
   // Only what this machine does not offer sends us to the next backend; a request that is wrong is
-  // wrong for all of them.
-  if (stack.ok() || (!absl::IsPermissionDenied(stack.status()) &&
-                     !absl::IsUnavailable(stack.status()) && !absl::IsNotFound(stack.status()))) {
+  // wrong for all of them, and who names a way of steering wants the stack.
+  if (stack.ok() || options.steering != Steering::kBest ||
+      (!absl::IsPermissionDenied(stack.status()) && !absl::IsUnavailable(stack.status()) &&
+       !absl::IsNotFound(stack.status()))) {
     return stack;
   }
   return OpenCopySession(options,

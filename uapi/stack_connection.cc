@@ -44,6 +44,11 @@ absl::Status RecvNeedsBinding() {
       "connect with a binding");
 }
 
+absl::Status TokensExhausted(uint32_t queue) {
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "all tokens of queue ", queue, " name frags that are held, so bytes wait; release some frags"));
+}
+
 absl::Status RefusedTokens(size_t refused, size_t frag_count) {
   if (refused == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -66,20 +71,21 @@ bool OurFinIsOpen(const TcpConnection& connection) {
 }
 
 std::unique_ptr<Connection> MakeConnection(StackSession* session, const ConnectionHandle& handle,
-                                           std::optional<FlowRuleId> rule) {
-  if (session->threaded()) return std::make_unique<ThreadedConnection>(session, handle, rule);
-  return std::make_unique<StackConnection>(session, handle, rule);
+                                           FlowRuleBook::Hold rule) {
+  if (session->threaded()) {
+    return std::make_unique<ThreadedConnection>(session, handle, std::move(rule));
+  }
+  return std::make_unique<StackConnection>(session, handle, std::move(rule));
 }
 
 StackConnection::StackConnection(StackSession* session, const ConnectionHandle& handle,
-                                 std::optional<FlowRuleId> rule)
-    : session_(session), handle_(handle), rule_(rule) {}
+                                 FlowRuleBook::Hold rule)
+    : session_(session), handle_(handle), rule_(std::move(rule)) {}
 
 StackConnection::~StackConnection() {
   const Nanos now = session_->Now();
   worker().engine().Detach(tcp(), now);
   worker().engine().Flush(now);
-  if (rule_.has_value()) (void)session_->nic().DeleteRule(*rule_);
 }
 
 Worker& StackConnection::worker() const { return session_->stack().worker(handle_.worker); }
@@ -99,9 +105,7 @@ absl::StatusOr<size_t> StackConnection::Recv(std::span<Frag> frags, Nanos deadli
       const size_t taken = worker().TakeFrags(connection, frags, session_->Now());
       if (taken != 0) return taken;
       if (worker().tokens_full() && !connection.receiver.in_order().empty()) {
-        return absl::ResourceExhaustedError(
-            absl::StrCat("all ", worker().tokens_held(),
-                         " tokens of queue ", handle_.worker, " are held; release some frags"));
+        return TokensExhausted(handle_.worker);
       }
     }
     if (HasReceivedFin(connection.state)) return size_t{0};
@@ -121,7 +125,7 @@ absl::Status StackConnection::Release(std::span<const Frag> frags) {
 }
 
 absl::Status StackConnection::Release(std::span<const Frag> frags, Fence fence) {
-  session_->fences().Add(frags, std::move(fence));
+  session_->ReleaseLater(frags, std::move(fence), handle_.worker);
   return absl::OkStatus();
 }
 

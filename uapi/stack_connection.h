@@ -8,10 +8,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "netmem/nic/flow_rules.h"
 #include "netmem/tcp/connection.h"
 #include "uapi/devmem.h"
+#include "uapi/flow_rule_book.h"
 
 namespace devmem {
 
@@ -31,6 +32,8 @@ ConnectionInfo DescribeConnection(const TcpConnection& connection, uint32_t work
 // Why a connection that is closed gives no more bytes: OK for an end in order.
 absl::Status EndOf(const TcpConnection& connection);
 absl::Status RecvNeedsBinding();
+// Bytes wait, and there is no token for them.
+absl::Status TokensExhausted(uint32_t queue);
 // OK when `refused` is 0.
 absl::Status RefusedTokens(size_t refused, size_t frag_count);
 // Why nothing can be sent any more; OK while it can.
@@ -38,14 +41,13 @@ absl::Status SendRefusal(const TcpConnection& connection);
 // We sent a FIN, or will, and the peer has not acknowledged it.
 bool OurFinIsOpen(const TcpConnection& connection);
 
-// The connection for a fresh handle, of the kind that the session wants. `rule` is removed with it.
+// The connection for a fresh handle, of the kind that the session wants; `rule` steers it.
 std::unique_ptr<Connection> MakeConnection(StackSession* session, const ConnectionHandle& handle,
-                                           std::optional<FlowRuleId> rule);
+                                           FlowRuleBook::Hold rule);
 
 class StackConnection final : public Connection {
  public:
-  StackConnection(StackSession* session, const ConnectionHandle& handle,
-                  std::optional<FlowRuleId> rule);
+  StackConnection(StackSession* session, const ConnectionHandle& handle, FlowRuleBook::Hold rule);
   ~StackConnection() override;
 
   absl::StatusOr<size_t> Recv(std::span<Frag> frags, Nanos deadline) override;
@@ -64,7 +66,7 @@ class StackConnection final : public Connection {
 
   StackSession* const session_;
   const ConnectionHandle handle_;
-  const std::optional<FlowRuleId> rule_;
+  const FlowRuleBook::Hold rule_;
 };
 
 class StackListener final : public Listener {
@@ -73,8 +75,9 @@ class StackListener final : public Listener {
     uint32_t worker = 0;
     ListenerId id = 0;
   };
-  StackListener(StackSession* session, std::vector<Part> parts, uint16_t port, bool bound,
-                std::optional<FlowRuleId> rule);
+  // `binding` is what the connections are bound to; `rule` steers them.
+  StackListener(StackSession* session, std::vector<Part> parts, uint16_t port,
+                std::optional<BindingId> binding, FlowRuleBook::Hold rule);
   ~StackListener() override;
 
   absl::StatusOr<std::unique_ptr<Connection>> Accept(Nanos deadline) override;
@@ -86,8 +89,8 @@ class StackListener final : public Listener {
   StackSession* const session_;
   const std::vector<Part> parts_;  // One per worker that listens.
   const uint16_t port_;
-  const bool bound_;
-  const std::optional<FlowRuleId> rule_;
+  const std::optional<BindingId> binding_;
+  const FlowRuleBook::Hold rule_;
 };
 
 }  // namespace devmem

@@ -5,14 +5,19 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "uapi/stack_connection.h"
 #include "uapi/stack_session.h"
 
 namespace devmem {
 
 StackListener::StackListener(StackSession* session, std::vector<Part> parts, uint16_t port,
-                             bool bound, std::optional<FlowRuleId> rule)
-    : session_(session), parts_(std::move(parts)), port_(port), bound_(bound), rule_(rule) {}
+                             std::optional<BindingId> binding, FlowRuleBook::Hold rule)
+    : session_(session),
+      parts_(std::move(parts)),
+      port_(port),
+      binding_(binding),
+      rule_(std::move(rule)) {}
 
 StackListener::~StackListener() {
   for (const Part& part : parts_) {
@@ -22,7 +27,6 @@ StackListener::~StackListener() {
       (void)engine.CloseListener(part.id, session_->Now());
     });
   }
-  if (rule_.has_value()) (void)session_->nic().DeleteRule(*rule_);
 }
 
 std::optional<ConnectionHandle> StackListener::TryAccept() {
@@ -31,7 +35,7 @@ std::optional<ConnectionHandle> StackListener::TryAccept() {
     session_->OnWorker(part.worker, [&] {
       id = session_->stack().worker(part.worker).engine().Accept(part.id);
     });
-    if (id.has_value()) return ConnectionHandle{part.worker, *id, bound_};
+    if (id.has_value()) return ConnectionHandle{part.worker, *id, binding_.has_value()};
   }
   return std::nullopt;
 }
@@ -39,7 +43,11 @@ std::optional<ConnectionHandle> StackListener::TryAccept() {
 absl::StatusOr<std::unique_ptr<Connection>> StackListener::Accept(Nanos deadline) {
   while (true) {
     const std::optional<ConnectionHandle> handle = TryAccept();
-    if (handle.has_value()) return MakeConnection(session_, *handle, std::nullopt);
+    if (handle.has_value()) return MakeConnection(session_, *handle, rule_.Share());
+    if (binding_.has_value() && session_->stack().FindBinding(*binding_) == nullptr) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the listener's binding ", *binding_, " was unbound; bind again and listen anew"));
+    }
     if (session_->threaded()) {
       if (session_->Now() >= deadline) break;
       session_->Wait(deadline);

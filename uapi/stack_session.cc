@@ -5,7 +5,7 @@
 #include "uapi/stack_session.h"
 
 #include <algorithm>
-#include <atomic>
+#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -65,6 +65,7 @@ absl::StatusOr<BindingId> StackSession::Bind(const Region& region, const BindOpt
   request.queues = options.queues;
   request.net_iov_bytes = options.net_iov_bytes;
   request.slab_bytes = options.slab_bytes;
+  rules_->RemoveUnbound(options.queues);
   return stack_->Bind(region, std::move(request), Now());
 }
 
@@ -87,9 +88,8 @@ absl::StatusOr<std::unique_ptr<Listener>> StackSession::Listen(const ListenOptio
     }
   };
   for (uint32_t worker = 0; worker < stack_->worker_count(); ++worker) {
-    const bool wanted = binding.has_value() ? worker == *queue
-                                            : stack_->BindingOf(worker) == nullptr;
-    if (!wanted) continue;
+    // Unsteered connections may come to any queue, also to one that is bound now and later is not.
+    if (binding.has_value() && worker != *queue) continue;
     absl::StatusOr<ListenerId> id;
     OnWorker(worker, [&] {
       id = stack_->worker(worker).engine().Listen(*address, options.port, options.backlog,
@@ -101,20 +101,20 @@ absl::StatusOr<std::unique_ptr<Listener>> StackSession::Listen(const ListenOptio
     }
     parts.push_back(StackListener::Part{worker, *id});
   }
-  std::optional<FlowRuleId> rule;
+  FlowRuleBook::Hold rule;
   if (binding.has_value()) {
     FlowMatch match;
     match.local = *address;
     match.local_port = options.port;
-    absl::StatusOr<FlowRuleId> added = nic_->AddRule(match, *queue);
+    absl::StatusOr<FlowRuleBook::Hold> added = rules_->Add(match, *queue, true);
     if (!added.ok()) {
       undo();
       return added.status();
     }
-    rule = *added;
+    rule = *std::move(added);
   }
-  return std::make_unique<StackListener>(this, std::move(parts), options.port, binding.has_value(),
-                                         rule);
+  return std::make_unique<StackListener>(this, std::move(parts), options.port, binding,
+                                         std::move(rule));
 }
 
 absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectOptions& options,
@@ -135,7 +135,7 @@ absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectO
   if (!queue.ok()) return queue.status();
   TcpEngine& engine = stack_->worker(*queue).engine();
   absl::StatusOr<ConnectionId> id = absl::UnknownError("not connected");
-  std::optional<FlowRuleId> rule;
+  FlowRuleBook::Hold rule;
   OnWorker(*queue, [&] {
     if (flow.local_port == 0) {
       const std::optional<uint16_t> port =
@@ -152,24 +152,24 @@ absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectO
       }
       flow.local_port = *port;
     }
-    // The rule is there before the SYN, so that no answer misses it.
-    if (binding.has_value()) {
-      absl::StatusOr<FlowRuleId> added = nic_->AddRule(
-          FlowMatch{flow.local, flow.remote, flow.local_port, flow.remote_port}, *queue);
+    // The rule is there before the SYN, so that no answer misses it. Without a binding it spares
+    // the way over the queue that the answers would be spread to.
+    if (binding.has_value() || stack_->worker_count() > 1) {
+      absl::StatusOr<FlowRuleBook::Hold> added =
+          rules_->Add({flow.local, flow.remote, flow.local_port, flow.remote_port}, *queue,
+                      binding.has_value());
       if (!added.ok()) {
         id = added.status();
         return;
       }
-      rule = *added;
+      rule = *std::move(added);
     }
     id = engine.Connect(flow, binding.has_value(), Now());
   });
-  if (!id.ok()) {
-    if (rule.has_value()) (void)nic_->DeleteRule(*rule);
-    return id.status();
-  }
+  if (!id.ok()) return id.status();
   std::unique_ptr<Connection> connection =
-      MakeConnection(this, ConnectionHandle{*queue, *id, binding.has_value()}, rule);
+      MakeConnection(this, ConnectionHandle{*queue, *id, binding.has_value()},
+                     std::move(rule));
   while (true) {
     TcpState state = TcpState::kSynSent;
     absl::Status end;
@@ -219,11 +219,8 @@ Nanos StackSession::NextDeadline(Nanos now) const {
   for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
     next = std::min(next, stack_->worker(i).NextDeadline());
   }
-  // A fence that is a callback wakes nobody: ask it again in a millisecond.
-  std::vector<int> fds;
-  bool has_callbacks = false;
-  fences_.AppendFds(&fds, &has_callbacks);
-  return has_callbacks ? std::min(next, now + kMillisecond) : next;
+  // A fence wakes nobody: ask it again in a millisecond.
+  return fences_.empty() ? next : std::min(next, now + kMillisecond);
 }
 
 bool StackSession::Turn(uint32_t worker, Nanos deadline) {
@@ -244,29 +241,25 @@ bool StackSession::Turn(uint32_t worker, Nanos deadline) {
 }
 
 uint32_t StackSession::Drive() {
-  const Nanos now = Now();
-  PollFences();
   if (threaded()) {
     news_.Lower();
     return 0;
   }
+  const Nanos now = Now();
+  (void)fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, 0); });
   const uint32_t frames = RunAll(now);
   poll_set_.SetDeadline(frames != 0 ? now : NextDeadline(now));
   return frames;
 }
 
 void StackSession::Wait(Nanos deadline) {
-  std::vector<int> fds = fds_;
-  if (threaded()) fds.assign(1, news_.fd());
-  bool has_callbacks = false;
-  fences_.AppendFds(&fds, &has_callbacks);
-  const Nanos now = Now();
-  const Nanos next = threaded() ? (has_callbacks ? now + kMillisecond : kNever) : NextDeadline(now);
-  clock_->Wait(fds, std::min(deadline, next));
   if (threaded()) {
+    const std::array<int, 1> news = {news_.fd()};
+    clock_->Wait(news, deadline);
     news_.Lower();
-    PollFences();
+    return;
   }
+  clock_->Wait(fds_, std::min(deadline, NextDeadline(Now())));
 }
 
 absl::StatusOr<Account> StackSession::account(BindingId binding) const {

@@ -20,6 +20,7 @@
 #include "netmem/tcp/port_allocator.h"
 #include "uapi/devmem.h"
 #include "uapi/fence_list.h"
+#include "uapi/flow_rule_book.h"
 #include "uapi/poll_set.h"
 
 namespace devmem {
@@ -59,8 +60,8 @@ class StackSession final : public Session,
   // --- For its listeners and connections ---
   bool threaded() const { return !threads_.empty(); }
   Stack& stack() { return *stack_; }
+  const Stack& stack() const { return *stack_; }
   Clock& clock() { return *clock_; }
-  Netdev& nic() { return *nic_; }
   // Inline: a turn of the worker, and of the others when it finds nothing or has had many turns. Waits
   // when there is nothing at all to do. False: the deadline has passed and nothing happened.
   bool Turn(uint32_t worker, Nanos deadline);
@@ -71,14 +72,15 @@ class StackSession final : public Session,
   // Ends tokens of whichever worker made them, tokens of `worker` first and foremost. Returns how many
   // were refused; `worker` counts those.
   size_t ReleaseAny(std::span<const Frag> frags, uint32_t worker);
-  FenceList& fences() { return fences_; }
-  // Releases what waits for a fence that has signaled.
-  void PollFences();
+  // Releases them when the fence signals; whoever runs `worker` asks it.
+  void ReleaseLater(std::span<const Frag> frags, Fence fence, uint32_t worker);
   // Threaded: a connection's channel begins and ends to be served by its worker's thread.
   void AddChannel(const std::shared_ptr<Channel>& channel);
   void RemoveChannel(const std::shared_ptr<Channel>& channel);
+  // Whether bytes wait for a token while all of the worker's are held, also after what the channel
+  // carries back was taken.
+  bool LacksTokens(const std::shared_ptr<Channel>& channel);
   void Wake(uint32_t worker) override { threads_[worker]->Wake(); }
-  NewsFlag& news() { return news_; }
 
  private:
   StackSession() = default;
@@ -91,6 +93,7 @@ class StackSession final : public Session,
   absl::StatusOr<uint32_t> QueueFor(std::optional<BindingId> binding,
                                     const std::optional<uint32_t>& queue) const;
 
+  void ReleaseHere(std::span<const Frag> frags, Worker& worker, Nanos now);
   bool AfterRun(Worker& worker, Nanos now) override;
   Nanos NextCall(const Worker& worker, Nanos now) override;
 
@@ -102,14 +105,16 @@ class StackSession final : public Session,
   SessionInfo info_;
   uint64_t owner_id_ = 0;
   std::unique_ptr<Stack> stack_;
+  std::unique_ptr<FlowRuleBook> rules_;
   std::unique_ptr<PortAllocator> ports_;
-  FenceList fences_;
+  FenceList fences_;  // Inline.
   PollSet poll_set_;
   NewsFlag news_;
   std::vector<int> fds_;  // Of the queues.
   uint32_t turn_ = 0;
   // Per worker; touched by its thread only, once it runs.
   std::vector<std::vector<std::shared_ptr<Channel>>> channels_;
+  std::vector<std::unique_ptr<FenceList>> worker_fences_;  // Threaded: asked by the worker's thread.
   std::vector<std::unique_ptr<WorkerThread>> threads_;
 };
 

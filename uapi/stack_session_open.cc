@@ -97,6 +97,7 @@ absl::Status StackSession::SetUp(const SessionOptions& options, absl::string_vie
   absl::StatusOr<std::unique_ptr<Stack>> stack = Stack::Create(nic_, config);
   if (!stack.ok()) return stack.status();
   stack_ = *std::move(stack);
+  rules_ = std::make_unique<FlowRuleBook>(nic_);
   ports_ = std::make_unique<PortAllocator>(*secret);
 
   const NetdevInfo& device = nic_->info();
@@ -123,6 +124,9 @@ absl::Status StackSession::StartThreads() {
   absl::Status created = news_.Create();
   if (!created.ok()) return created;
   channels_.resize(stack_->worker_count());
+  for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
+    worker_fences_.push_back(std::make_unique<FenceList>());
+  }
   for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
     absl::StatusOr<std::unique_ptr<WorkerThread>> thread =
         WorkerThread::Create(&stack_->worker(i), clock_, this);

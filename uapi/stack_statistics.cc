@@ -57,6 +57,7 @@ void AddWorker(const WorkerStats& stats, Sums* sums) {
   sums->Add("unresolved", stats.unresolved);
   sums->Add("no_route", stats.no_route);
   sums->Add("handed_over", stats.handed_over);
+  sums->Add("handed_over_bytes", stats.handed_over_bytes);
   sums->Add("handover_overflow", stats.handover_overflow);
   sums->Add("late_runs", stats.late_runs);
   sums->Add("frags", stats.frags);
@@ -104,6 +105,8 @@ std::vector<Statistic> StackSession::statistics() const {
     const Worker& worker = stack_->worker(i);
     AddQueue(worker.queue_stats(), &sums);
     AddWorker(worker.stats(), &sums);
+    sums.Add("drop.pool_empty", worker.handed_stats().drop_pool_empty);
+    sums.Add("drop.pool_empty_bytes", worker.handed_stats().drop_pool_empty_bytes);
     sums.Add("tokens_issued", worker.token_stats().issued);
     sums.Add("tokens_returned", worker.token_stats().returned);
     sums.Add("tokens_refused", worker.token_stats().refused);

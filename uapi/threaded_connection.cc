@@ -14,8 +14,8 @@
 namespace devmem {
 
 ThreadedConnection::ThreadedConnection(StackSession* session, const ConnectionHandle& handle,
-                                       std::optional<FlowRuleId> rule)
-    : session_(session), rule_(rule), channel_(std::make_shared<Channel>(handle)) {
+                                       FlowRuleBook::Hold rule)
+    : session_(session), rule_(std::move(rule)), channel_(std::make_shared<Channel>(handle)) {
   session_->AddChannel(channel_);
 }
 
@@ -36,7 +36,6 @@ ThreadedConnection::~ThreadedConnection() {
     engine.Detach(connection, session_->Now());
     engine.Flush(session_->Now());
   });
-  if (rule_.has_value()) (void)session_->nic().DeleteRule(*rule_);
 }
 
 void ThreadedConnection::OnWorker(const std::function<void(TcpConnection&)>& step) const {
@@ -94,7 +93,9 @@ absl::StatusOr<size_t> ThreadedConnection::Recv(std::span<Frag> frags, Nanos dea
       if (!end.ok()) return end;
       return size_t{0};
     }
-    session_->PollFences();
+    if (channel_->lacks_tokens.load() && session_->LacksTokens(channel_)) {
+      return TokensExhausted(channel_->handle().worker);
+    }
     if (!WaitForNews(seen, deadline)) {
       return absl::DeadlineExceededError("no bytes arrived before the deadline");
     }
@@ -115,7 +116,7 @@ absl::Status ThreadedConnection::Release(std::span<const Frag> frags) {
 }
 
 absl::Status ThreadedConnection::Release(std::span<const Frag> frags, Fence fence) {
-  session_->fences().Add(frags, std::move(fence));
+  session_->ReleaseLater(frags, std::move(fence), channel_->handle().worker);
   return absl::OkStatus();
 }
 
@@ -175,7 +176,6 @@ absl::StatusOr<size_t> ThreadedConnection::Read(std::span<uint8_t> bytes, Nanos 
     if (absl::IsOutOfRange(copied.status())) return size_t{0};
     if (!copied.ok() || *copied != 0) return copied;
     if (!channel_->received.empty()) continue;
-    session_->PollFences();
     if (!WaitForNews(seen, deadline)) {
       return absl::DeadlineExceededError("no bytes arrived before the deadline");
     }

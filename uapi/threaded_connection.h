@@ -6,11 +6,10 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
-#include "netmem/nic/flow_rules.h"
 #include "uapi/channel.h"
 #include "uapi/devmem.h"
+#include "uapi/flow_rule_book.h"
 #include "uapi/stack_connection.h"
 
 namespace devmem {
@@ -20,7 +19,7 @@ class StackSession;
 class ThreadedConnection final : public Connection {
  public:
   ThreadedConnection(StackSession* session, const ConnectionHandle& handle,
-                     std::optional<FlowRuleId> rule);
+                     FlowRuleBook::Hold rule);
   ~ThreadedConnection() override;
 
   absl::StatusOr<size_t> Recv(std::span<Frag> frags, Nanos deadline) override;
@@ -45,7 +44,7 @@ class ThreadedConnection final : public Connection {
   void OnWorker(const std::function<void(TcpConnection&)>& step) const;
 
   StackSession* const session_;
-  const std::optional<FlowRuleId> rule_;
+  const FlowRuleBook::Hold rule_;
   const std::shared_ptr<Channel> channel_;
   // A frag that Read() took the first bytes of: what is left of it comes before anything else.
   Frag partial_;
