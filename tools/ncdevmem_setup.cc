@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The set-up half of Receiver: session, memory, listeners or the connection to the server.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "provider/posix_error.h"
+#include "provider/unique_fd.h"
+#include "tools/ncdevmem_receive.h"
+
+namespace devmem {
+namespace {
+
+// The most that --send and --reply read: enough for any request, little enough to be sent at once.
+constexpr size_t kMessageBytesMax = 1u << 20;
+
+// A whole file, or stdin for "-".
+absl::StatusOr<std::vector<uint8_t>> ReadMessage(const std::string& path, const char* option) {
+  UniqueFd file;
+  if (path != "-") file.Reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (path != "-" && !file.valid()) {
+    const int err = errno;
+    return ErrnoToStatus(err, absl::StrCat(option, ": cannot read ", path));
+  }
+  const int from = path == "-" ? STDIN_FILENO : file.get();
+  std::vector<uint8_t> bytes(kMessageBytesMax + 1);
+  size_t count = 0;
+  while (count < bytes.size()) {
+    const ssize_t got = ::read(from, &bytes[count], bytes.size() - count);
+    if (got == 0) break;
+    const int err = errno;
+    if (got < 0 && err != EINTR)
+      return ErrnoToStatus(err, absl::StrCat(option, ": reading ", path));
+    if (got > 0) count += static_cast<size_t>(got);
+  }
+  if (count > kMessageBytesMax) {
+    return absl::OutOfRangeError(
+        absl::StrCat(option, " ", path, " is longer than ", kMessageBytesMax, " bytes: send less"));
+  }
+  bytes.resize(count);
+  return bytes;
+}
+
+std::string WithoutPrefixLength(const std::string& address) {
+  return address.substr(0, address.find('/'));
+}
+
+}  // namespace
+
+absl::Status Receiver::SetUp() {
+  absl::Status status = SetUpPolicy();
+  if (!status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<Session>> session = Session::Open(options_.ToSessionOptions());
+  if (!session.ok()) return session.status();
+  session_ = *std::move(session);
+  if (!options_.unbound) status = SetUpMemory();
+  if (!status.ok()) return status;
+  return options_.listen ? ListenOnAll() : ConnectToServer();
+}
+
+absl::Status Receiver::SetUpPolicy() {
+  policy_.bytes_max = options_.bytes_max;
+  policy_.hold_bytes = options_.hold_bytes;
+  policy_.reply_after_bytes = options_.reply_after_bytes;
+  if (options_.reply_path.empty()) return absl::OkStatus();
+  absl::StatusOr<std::vector<uint8_t>> reply = ReadMessage(options_.reply_path, "--reply");
+  if (!reply.ok()) return reply.status();
+  policy_.reply = *std::move(reply);
+  return absl::OkStatus();
+}
+
+absl::Status Receiver::SetUpMemory() {
+  std::vector<uint32_t> queues(options_.queue_count);
+  std::iota(queues.begin(), queues.end(), options_.first_queue);
+  if (!options_.region_per_queue) return BindRegion(queues);
+  for (const uint32_t queue : queues) {
+    const absl::Status bound = BindRegion({queue});
+    if (!bound.ok()) return bound;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Receiver::BindRegion(const std::vector<uint32_t>& queues) {
+  absl::StatusOr<std::unique_ptr<Region>> region =
+      session_->Allocate({.provider = options_.provider,
+                          .bytes = options_.region_bytes,
+                          .huge_pages = options_.huge_pages});
+  if (!region.ok()) return region.status();
+  const absl::StatusOr<BindingId> binding =
+      session_->Bind(**region, {.queues = queues,
+                                .net_iov_bytes = options_.net_iov_bytes,
+                                .slab_bytes = options_.slab_bytes});
+  if (!binding.ok()) return binding.status();
+  bindings_.push_back(*binding);
+  result_.region_bytes += (*region)->size_bytes();
+  regions_.push_back(*std::move(region));
+  if (!options_.looks_at_payload()) return absl::OkStatus();
+
+  std::vector<const Region*> to_look_at = {regions_.back().get()};
+  // Bytes that missed the region lie in the session's host region, mapped once.
+  if (bindings_.size() == 1 && session_->host_region() != nullptr) {
+    to_look_at.push_back(session_->host_region());
+  }
+  for (const Region* one : to_look_at) {
+    absl::StatusOr<RegionView> view = RegionView::Map(*one);
+    if (!view.ok()) return view.status();
+    policy_.regions.push_back({one->id(), view->bytes()});
+    views_.push_back(*std::move(view));
+  }
+  return absl::OkStatus();
+}
+
+std::optional<BindingId> Receiver::BindingOf(uint32_t queue_index) const {
+  if (options_.unbound) return std::nullopt;
+  return options_.region_per_queue ? bindings_[queue_index] : bindings_.front();
+}
+
+absl::Status Receiver::ListenOnAll() {
+  const std::string address = WithoutPrefixLength(options_.server_address);
+  const uint32_t count = options_.unbound ? 1 : options_.queue_count;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t port = options_.port == 0 ? 0 : options_.port + i;
+    ListenOptions listen{.address = address, .port = static_cast<uint16_t>(port)};
+    if (!options_.unbound) listen.queue = options_.first_queue + i;
+    absl::StatusOr<std::unique_ptr<Listener>> listener = session_->Listen(listen, BindingOf(i));
+    if (!listener.ok()) return listener.status();
+    ports_.push_back(Port{*std::move(listener), true});
+  }
+  if (options_.unsteered_port.has_value()) {
+    auto listener =
+        session_->Listen({.address = address, .port = *options_.unsteered_port}, std::nullopt);
+    if (!listener.ok()) return listener.status();
+    ports_.push_back(Port{*std::move(listener), false});
+  }
+  for (const Port& port : ports_) {
+    hooks_.listening(absl::StrCat(address, ":", port.listener->port()));
+  }
+  hooks_.ready();
+  return absl::OkStatus();
+}
+
+absl::Status Receiver::ConnectToServer() {
+  std::vector<uint8_t> request;
+  if (!options_.send_path.empty()) {
+    absl::StatusOr<std::vector<uint8_t>> read = ReadMessage(options_.send_path, "--send");
+    if (!read.ok()) return read.status();
+    request = *std::move(read);
+  }
+  ConnectOptions connect{.address = WithoutPrefixLength(options_.server_address),
+                         .port = options_.port,
+                         .local_address = WithoutPrefixLength(options_.own_address)};
+  if (!options_.unbound) connect.queue = options_.first_queue;
+  const Nanos deadline = session_->Now() + options_.connect_timeout_s * kSecond;
+  auto connection = session_->Connect(connect, BindingOf(0), deadline);
+  if (!connection.ok()) return connection.status();
+  for (size_t sent = 0; sent < request.size();) {
+    const auto count = (*connection)->Send(std::span(request).subspan(sent), deadline);
+    if (!count.ok()) return count.status();
+    sent += *count;
+  }
+  accepted_ = options_.connection_count - 1;  // The one connection that there will be.
+  return Add(*std::move(connection), true);
+}
+
+}  // namespace devmem
