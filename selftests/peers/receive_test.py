@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ordinary programs send to ncdevmem, or serve what it fetches: the bytes that landed have the hash of
+what was sent, the connection closes cleanly, and nothing stays behind."""
+
+import hashlib
+import re
+import subprocess
+import unittest
+
+from peers_case import KERNELS, OURS, PORT, WATCHDOG_S, PeerCase
+
+SIZE = 32 << 20
+
+
+class NetcatTest(PeerCase):
+    PROGRAMS = ("nc",)
+
+    def test_what_netcat_sends_lands_unchanged(self):
+        path, sha256 = self.content(SIZE)
+        receiver = self.start_receiver()
+        sender = self.shell(f"exec nc -N {OURS} {PORT} <{path}")
+        self.assert_ends_well(sender)
+        self.assert_landed(self.result_of(receiver), SIZE, sha256)
+
+    def test_the_auto_tier_receives_without_a_steering_program(self):
+        path, sha256 = self.content(SIZE)
+        receiver = self.start_receiver("--steering", "auto")
+        sender = self.shell(f"exec nc -N {OURS} {PORT} <{path}")
+        self.assert_ends_well(sender)
+        result = self.result_of(receiver)
+        self.assertEqual(result["steering"], "auto")
+        self.assertIn("presteer_bytes", result)
+        self.assert_landed(result, SIZE, sha256)
+
+    def test_an_unsteered_connection_is_served_beside_a_steered_one(self):
+        path, sha256 = self.content(SIZE)
+        other, other_sha256 = self.content(1 << 20, seed=2)
+        receiver = self.start_receiver("--unsteered-port", PORT + 1)
+        unsteered = self.shell(f"exec nc -N {OURS} {PORT + 1} <{other}")
+        self.assert_ends_well(unsteered)
+        steered = self.shell(f"exec nc -N {OURS} {PORT} <{path}")
+        self.assert_ends_well(steered)
+        result = self.result_of(receiver)
+        streams = {stream["bound"]: stream for stream in result["streams"]}
+        self.assertEqual(streams[True]["sha256"], sha256)
+        self.assertEqual(streams[False]["sha256"], other_sha256)
+        self.assert_account_is_settled(result)
+
+
+class SocatTest(PeerCase):
+    PROGRAMS = ("socat",)
+
+    def test_what_socat_sends_lands_unchanged(self):
+        path, sha256 = self.content(SIZE)
+        receiver = self.start_receiver()
+        sender = self.namespace.start("socat", "-u", f"FILE:{path}", f"TCP:{OURS}:{PORT}")
+        self.assert_ends_well(sender)
+        self.assert_landed(self.result_of(receiver), SIZE, sha256)
+
+
+class CurlTest(PeerCase):
+    PROGRAMS = ("curl",)
+    REPLY = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+    def test_an_upload_by_curl_lands_behind_its_request(self):
+        path, _ = self.content(SIZE)
+        reply = self.folder / "reply"
+        reply.write_bytes(self.REPLY)
+        landed = self.folder / "landed"
+        receiver = self.start_receiver("--reply", reply, "--reply-after", SIZE, "-o", landed)
+        upload = self.namespace.start("curl", "-sS", "--fail", "-H", "Expect:", "-T", path,
+                                      f"http://{OURS}:{PORT}/upload", "-w", "%{http_code}",
+                                      stdout=subprocess.PIPE)
+        self.assert_ends_well(upload)
+        self.assertEqual(upload.output, "201")
+        result = self.result_of(receiver)
+        request, body = landed.read_bytes().split(b"\r\n\r\n", 1)
+        self.assertRegex(request, rb"^PUT /upload HTTP/1\.1\r\n")
+        self.assertEqual(body, path.read_bytes())
+        self.assert_landed(result, len(request) + 4 + SIZE,
+                           hashlib.sha256(landed.read_bytes()).hexdigest())
+
+
+class NginxTest(PeerCase):
+    PROGRAMS = ("nginx",)
+    SIZE = 100 * 1000 * 1000
+
+    def start_nginx(self):
+        configuration = self.folder / "nginx.conf"
+        configuration.write_text(f"""
+            daemon off;
+            master_process off;
+            user root;
+            pid {self.folder}/nginx.pid;
+            error_log {self.folder}/error.log;
+            events {{}}
+            http {{
+              access_log off;
+              client_body_temp_path {self.folder}/body;
+              proxy_temp_path {self.folder}/proxy;
+              fastcgi_temp_path {self.folder}/fastcgi;
+              uwsgi_temp_path {self.folder}/uwsgi;
+              scgi_temp_path {self.folder}/scgi;
+              server {{ listen {KERNELS}:80; root {self.folder}; sendfile on; }}
+            }}""")
+        # The address belongs to the TAP that ncdevmem has yet to make.
+        self.namespace.sysctl("net.ipv4.ip_nonlocal_bind", 1)
+        server = self.namespace.start("nginx", "-e", self.folder / "error.log", "-c", configuration,
+                                      stderr=subprocess.PIPE)
+        self.wait_until_listening(80)
+        return server
+
+    def test_a_hundred_megabytes_fetched_from_nginx_land_unchanged(self):
+        path, sha256 = self.content(self.SIZE)
+        server = self.start_nginx()
+        request = self.folder / "request"
+        request.write_text(f"GET /{path.name} HTTP/1.1\r\nHost: {KERNELS}\r\nConnection: close\r\n"
+                           "\r\n")
+        landed = self.folder / "landed"
+        client = self.start_client("--send", request, "-p", 80, "-o", landed)
+        result = self.result_of(client)
+        with open(landed, "rb") as stream:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                byte = stream.read(1)
+                self.assertTrue(byte, "the reply has no end of header")
+                head += byte
+            self.assertRegex(head, rb"^HTTP/1\.1 200 OK\r\n")
+            self.assertEqual(hashlib.file_digest(stream, "sha256").hexdigest(), sha256)
+        self.assertEqual(result["bytes"], len(head) + self.SIZE)
+        self.assert_account_is_settled(result)
+        server.stop()
+        self.assert_nothing_left()
+
+
+class PingTest(PeerCase):
+    PROGRAMS = ("ping", "nc")
+
+    def test_pings_of_every_size_that_fits_a_frame_are_answered(self):
+        receiver = self.start_receiver()
+        for size in (0, 1, 56, 1000, 1472):
+            said = self.namespace.run("ping", "-q", "-c", 5, "-i", "0.01", "-W", 5, "-s", size,
+                                      OURS).stdout
+            self.assertIsNotNone(re.search(r"5 packets transmitted, 5 received", said), said)
+        self.assert_ends_well(self.shell(f"echo end | nc -N {OURS} {PORT}"))
+        self.assert_landed(self.result_of(receiver), 4, hashlib.sha256(b"end\n").hexdigest())
+
+
+class StarvationTest(PeerCase):
+    PROGRAMS = ("nc",)
+    REGION = 128 << 10  # Two super-frames.
+
+    def test_a_region_of_two_super_frames_and_a_slow_owner_still_get_every_byte(self):
+        size = 8 << 20
+        path, sha256 = self.content(size)
+        receiver = self.start_receiver("--region-size", self.REGION, "--hold", self.REGION // 2)
+        sender = self.shell(f"exec nc -N {OURS} {PORT} <{path}")
+        self.assertEqual(sender.wait(WATCHDOG_S), 0)
+        self.assert_landed(self.result_of(receiver), size, sha256)
+
+
+if __name__ == "__main__":
+    unittest.main()
