@@ -85,9 +85,7 @@ BenchMemory::BenchMemory(uint64_t bytes, bool device) {
 RxRig::RxRig(uint64_t region_bytes)
     : device_(region_bytes, true),
       host_(1 << 20, false),
-      peer_host_(1 << 20, false),
-      addresses_(OrDie(Addresses::Create({"198.18.0.2/15"}, ""))),
-      peer_batch_(std::make_unique<RxBatch>()) {}
+      addresses_(OrDie(Addresses::Create({"198.18.0.2/15"}, ""))) {}
 
 RxRig::~RxRig() {
   if (worker_ != nullptr) worker_->Unbind(now_);
@@ -110,18 +108,17 @@ absl::Status RxRig::Start() {
   if (!link.ok()) return link.status();
   link_ = *std::move(link);
   const QueueMemory host = host_.queue_memory();
-  const QueueMemory peer_host = peer_host_.queue_memory();
-  absl::Status status = link_->a().Start({&host, 1});
-  if (status.ok()) status = link_->b().Start({&peer_host, 1});
+  nic_ = std::make_unique<ReplySinkNic>(link_->a());
+  absl::Status status = nic_->Start({&host, 1});
   if (!status.ok()) return status;
 
   absl::StatusOr<std::unique_ptr<Worker>> worker =
-      Worker::Create(Worker::Config(), &link_->a(), host, &addresses_, &rings_);
+      Worker::Create(Worker::Config(), nic_.get(), host, &addresses_, &rings_);
   if (!worker.ok()) return worker.status();
   worker_ = *std::move(worker);
   status = worker_->Bind(device_.queue_memory());
   if (!status.ok()) return status;
-  status = link_->a().AddRule({.local_port = kOurPort}, 0).status();
+  status = nic_->AddRule({.local_port = kOurPort}, 0).status();
   if (!status.ok()) return status;
   return worker_->engine().Listen(kOurAddress, kOurPort, kBacklogDefault, /*bound=*/true).status();
 }
@@ -149,7 +146,9 @@ absl::Status RxRig::Open(uint32_t index) {
   std::array<uint8_t, kTcpFrameHeaderBytesMax> header;
   link_->a().InjectHeader(0, std::span(header).first(BuildTcpFrame(syn, header)), 0);
   worker_->Run(now_);
-  const SeqNum our_isn = DrainReplies();
+  const std::span<const uint8_t> reply = nic_->sink().last();
+  if (reply.empty()) return absl::InternalError("the rig's SYN was not answered");
+  const SeqNum our_isn = SeqNum(LoadBe32(&reply[kSeqOffset]));
 
   ++peer.next;
   TcpFrameSpec segment = SpecFor(index);
@@ -159,7 +158,6 @@ absl::Status RxRig::Open(uint32_t index) {
   const size_t ack_bytes = BuildTcpFrame(segment, header);
   link_->a().InjectHeader(0, std::span(header).first(ack_bytes), 0);
   worker_->Run(now_);
-  DrainReplies();
   if (!worker_->engine().Accept(1).has_value()) {
     return absl::InternalError(absl::StrCat("flow ", index, " of the rig was not established"));
   }
@@ -186,13 +184,11 @@ bool RxRig::WarmUp(Peer& peer) {
   for (uint32_t i = 0; i < 2 * kQuickAckSegments; ++i) {
     all &= InjectSegment(peer);
     Release(Receive());
-    DrainReplies();
   }
   return all;
 }
 
 bool RxRig::Send() {
-  DrainReplies();
   now_ += kBurstPeriod;
   bool all = true;
   for (uint32_t i = 0; i < kBurstSegments; ++i) {
@@ -212,24 +208,6 @@ std::span<const Frag> RxRig::Receive() {
   engine.ClearChanged();
   for (size_t i = 0; i < count; ++i) payload_bytes_received_ += frags_[i].length_bytes;
   return std::span(frags_).first(count);
-}
-
-SeqNum RxRig::DrainReplies() {
-  link_->AdvanceTo(now_);
-  SeqNum syn_seq;
-  while (link_->b().queue(0).Poll(*peer_batch_) != 0) {
-    for (uint32_t i = 0; i < peer_batch_->frame_count; ++i) {
-      const RxDescriptor& frame = peer_batch_->frames[i];
-      if (frame.headers.kind != FrameKind::kTcp) continue;
-      const TcpHeader tcp = *TcpHeader::Parse(frame.header.subspan(frame.headers.l4_offset));
-      if ((tcp.flags() & kTcpSyn) != 0) {
-        syn_seq = tcp.seq();
-      } else {
-        ++acks_seen_;
-      }
-    }
-  }
-  return syn_seq;
 }
 
 absl::Status RxRig::Check() const {

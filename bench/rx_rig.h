@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "bench/reply_sink.h"
 #include "netmem/frag.h"
 #include "netmem/nic/wire_link.h"
 #include "netmem/page_pool.h"
@@ -62,7 +63,7 @@ class RxRig {
   // Whether all that was sent was received, in full and in order, and nothing was refused.
   absl::Status Check() const;
   uint64_t payload_bytes_sent() const { return payload_bytes_sent_; }
-  uint64_t acks_sent() const { return acks_seen_; }
+  uint64_t acks_sent() const { return nic_->sink().sent(); }
   const PagePool& pool() const { return *device_.pool; }
 
  private:
@@ -81,17 +82,14 @@ class RxRig {
   // Segments one at a time, until the window is open and acknowledgments are no longer sent at
   // once.
   bool WarmUp(Peer& peer);
-  // Takes what we sent off the wire; returns the sequence number of the last frame with SYN set.
-  SeqNum DrainReplies();
 
   BenchMemory device_;
   BenchMemory host_;
-  BenchMemory peer_host_;
   Addresses addresses_;
   HandoverRings rings_{1};
   std::unique_ptr<WireLink> link_;
+  std::unique_ptr<ReplySinkNic> nic_;
   std::unique_ptr<Worker> worker_;
-  std::unique_ptr<RxBatch> peer_batch_;
 
   std::vector<Peer> peers_;
   std::array<Frag, 2 * kBurstSegments> frags_;
@@ -99,7 +97,6 @@ class RxRig {
   size_t next_peer_ = 0;
   uint64_t payload_bytes_sent_ = 0;
   uint64_t payload_bytes_received_ = 0;
-  uint64_t acks_seen_ = 0;
   size_t refused_ = 0;
 };
 

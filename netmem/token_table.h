@@ -66,7 +66,9 @@ class TokenTable {
     // Serials walk through the whole table, which is larger than the L2: fetch ahead.
     __builtin_prefetch(&slots_[(serial_ + kPrefetchDistance) & mask_], 1);
     const Token token = lane_bits_ | serial_++;
-    *slot = Slot{token, piece};
+    // Written in place: by way of a temporary it would be read back wide, and wait for the stores.
+    slot->token = token;
+    slot->piece.emplace(piece);
     ++held_;
     ++stats_.issued;
     return token;

@@ -41,8 +41,8 @@ namespace {
 
 constexpr char kUsage[] = R"(usage: copy_baseline --mode rising|lifo --listen ADDRESS [--port PORT]
                      [--region-size BYTES] [--ready-fd FD]
-Receives one connection with recv() into one bounce buffer and a copy, and prints one JSON object: mode,
-bytes, seconds, gbit_per_s, cpu_s, cpu_s_per_gb, region_bytes.
+Receives one connection with recv() into one bounce buffer and a copy, and prints one JSON object:
+mode, bytes, seconds, gbit_per_s, cpu_s, cpu_s_per_gb, region_bytes.
 Defaults: port 5201, 64M. --ready-fd: one byte is written there, and it is closed, when listening.
 )";
 

@@ -30,8 +30,8 @@ namespace {
 
 constexpr char kUsage[] = R"(usage: dmsend --to ADDRESS [--port PORT] [--bytes BYTES]
               [--send-pattern mod:N|demo-block:SEED] [--congestion NAME] [--sha256 yes|no]
-Sends a checkable stream over the kernel's TCP, closes, waits for the peer to close, and prints one JSON
-object: bytes, seconds, gbit_per_s, cpu_s and, with --sha256 yes, sha256.
+Sends a checkable stream over the kernel's TCP, closes, waits for the peer to close, and prints one
+JSON object: bytes, seconds, gbit_per_s, cpu_s and, with --sha256 yes, sha256.
 Defaults: port 5201, 1G, demo-block:1, the system's congestion control, no hash.
 Exit status: 0 all was sent and the peer closed in order; 1 it did not; 2 the command line is wrong.
 )";

@@ -28,7 +28,7 @@ constexpr char kDescription[] =
 
 constexpr char kExamples[] = R"(
 Examples:
-  Serve one connection on a TAP called dm0, which lives as long as the program, and print what landed:
+  Serve one connection on a TAP, dm0, which lives as long as the program, and print what landed:
       ncdevmem -l -s 192.0.2.2 --kernel-address 192.0.2.1/24 -p 5201 --sha256 --json
       nc -N 192.0.2.2 5201 < FILE                      # in another shell
   Fetch something over HTTP into a region. The request asks the server to close at its end:

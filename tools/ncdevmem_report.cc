@@ -46,7 +46,8 @@ std::string HumanBytes(uint64_t bytes) {
   double value = static_cast<double>(bytes);
   size_t unit = 0;
   for (; value >= 1000 && unit + 1 < kUnits.size(); ++unit) value /= 1000;
-  return absl::StrFormat(unit == 0 ? "%.0f %s" : "%.2f %s", value, kUnits[unit]);
+  if (unit == 0) return absl::StrCat(bytes, " B");
+  return absl::StrFormat("%.2f %s", value, kUnits[unit]);
 }
 
 std::string EndOf(const StreamResult& stream) {
@@ -138,7 +139,14 @@ std::string ReportFailures(const RunResult& result) {
     absl::StrAppend(&text, "stream ", stream.index, " from ", stream.remote, " after ",
                     stream.bytes, " bytes: ", stream.status.message(), "\n");
   }
-  if (!result.status.ok()) absl::StrAppend(&text, result.status.message(), "\n");
+  if (!result.status.ok()) {
+    absl::StrAppend(&text, result.status.message(), "\n");
+    // What was refused may only make sense to somebody who knows who refused it.
+    if (!result.info.why.empty()) {
+      absl::StrAppend(&text, "(backend ", ToString(result.info.backend), ": ", result.info.why,
+                      ")\n");
+    }
+  }
   if (result.net_iovs_leaked > 0) {
     absl::StrAppend(&text, result.net_iovs_leaked,
                     " net_iovs are still in use although everything was given back\n");

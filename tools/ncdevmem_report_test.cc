@@ -104,6 +104,16 @@ TEST(NcdevmemReportTest, ALeakOrAFailedStreamIsNoSuccess) {
   EXPECT_EQ(ReportFailures(GoodRun()), "");
 }
 
+TEST(NcdevmemReportTest, ARefusalSaysWhichBackendRefusedAndWhyItWasChosen) {
+  RunResult result;
+  result.info.backend = Backend::kCopy;
+  result.info.why = "the stack cannot run here: no /dev/net/tun";
+  result.status = absl::FailedPreconditionError("192.0.2.2 is not an address of this machine");
+  EXPECT_EQ(ReportFailures(result),
+            "192.0.2.2 is not an address of this machine\n"
+            "(backend copy: the stack cannot run here: no /dev/net/tun)\n");
+}
+
 TEST(NcdevmemReportTest, TheSummarySaysHowMuchHowFastAndWhere) {
   const std::string text = ReportSummary(GoodRun());
   EXPECT_EQ(text.substr(0, text.find('\n')),

@@ -431,6 +431,38 @@ TEST_F(CopySessionTest, EachQueueOfABindingReceivesIntoItsOwnSlice) {
   EXPECT_TRUE(session_->account(*binding)->idle());
 }
 
+TEST_F(CopySessionTest, ConnectionsOfOneQueueMayBeUsedByDifferentThreads) {
+  Open({.threading = Threading::kThread});
+  auto listener = session_->Listen({.address = kLoopback}, binding_);
+  ASSERT_TRUE(listener.ok());
+  const std::vector<uint8_t> sent = Numbered(2 * kRegionBytes);
+  const auto view = RegionView::Map(*region_);
+  ASSERT_TRUE(view.ok());
+  const auto receive_all = [&](Connection* connection, std::vector<uint8_t>* landed) {
+    std::array<Frag, 16> frags;
+    for (auto n = connection->Recv(frags, kNever); n.ok() && *n > 0;
+         n = connection->Recv(frags, kNever)) {
+      for (const Frag& frag : std::span(frags).first(*n)) {
+        const auto part = view->bytes().subspan(frag.offset, frag.length_bytes);
+        landed->insert(landed->end(), part.begin(), part.end());
+      }
+      EXPECT_TRUE(connection->Release(std::span(frags).first(*n)).ok());
+    }
+  };
+  std::vector<std::unique_ptr<Connection>> connections;
+  std::array<std::vector<uint8_t>, 2> landed;
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < landed.size(); ++i) {
+    Peer peer = Peer::ConnectTo((*listener)->port());
+    connections.push_back(*(*listener)->Accept());
+    threads.emplace_back(receive_all, connections.back().get(), &landed[i]);
+    threads.emplace_back([&sent, client = std::move(peer)]() mutable { client.Send(sent); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(landed[0] == sent);
+  EXPECT_TRUE(landed[1] == sent);
+}
+
 TEST_F(CopySessionTest, TheSessionSaysWhatItIs) {
   EXPECT_EQ(session_->info().backend, Backend::kCopy);
   EXPECT_EQ(session_->info().nic, "socket");

@@ -23,8 +23,8 @@ class FenceList {
   using ReleaseFunction = std::function<void(std::span<const Frag>)>;
 
   void Add(std::span<const Frag> frags, Fence fence);
-  // Asks every fence, and releases through `release` what has signaled. Returns how many fences that
-  // were. Cheap when none waits.
+  // Asks every fence, and releases through `release` what has signaled. Returns how many fences
+  // that were. Cheap when none waits.
   size_t Poll(const ReleaseFunction& release);
   // Descriptors to wait on, appended; fences without one need to be asked again soon.
   void AppendFds(std::vector<int>* fds, bool* has_callbacks);
@@ -38,7 +38,7 @@ class FenceList {
   };
 
   std::mutex mutex_;
-  std::vector<Entry> entries_;  // Guarded by mutex_.
+  std::vector<Entry> entries_;    // Guarded by mutex_.
   std::atomic<size_t> count_{0};  // Of entries_; written under mutex_.
 };
 

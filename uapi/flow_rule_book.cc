@@ -26,7 +26,8 @@ void FlowRuleBook::RemoveUnbound(std::span<const uint32_t> queues) {
   std::lock_guard<std::mutex> lock(mutex_);
   // Holds of a rule that is gone name nothing from then on.
   std::erase_if(entries_, [&](const Entry& entry) {
-    if (entry.bound || std::count(queues.begin(), queues.end(), entry.rule.queue) == 0) return false;
+    if (entry.bound || std::count(queues.begin(), queues.end(), entry.rule.queue) == 0)
+      return false;
     (void)nic_->DeleteRule(entry.rule.id);
     return true;
   });

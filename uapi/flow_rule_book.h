@@ -50,10 +50,11 @@ class FlowRuleBook {
   FlowRuleBook(const FlowRuleBook&) = delete;
   FlowRuleBook& operator=(const FlowRuleBook&) = delete;
 
-  // The rule that is there already for this match and queue, or a new one. Errors: Netdev::AddRule().
+  // The rule that is there already for this match and queue, or a new one. Errors:
+  // Netdev::AddRule().
   absl::StatusOr<Hold> Add(const FlowMatch& match, uint32_t queue, bool bound);
-  // These queues are about to be bound: rules of connections without a binding no longer lead there,
-  // or their payload would end up in the region.
+  // These queues are about to be bound: rules of connections without a binding no longer lead
+  // there, or their payload would end up in the region.
   void RemoveUnbound(std::span<const uint32_t> queues);
 
  private:

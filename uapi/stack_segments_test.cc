@@ -22,8 +22,8 @@ class StackSegmentsTest : public ::testing::Test {
     region_ = ValueOrFail(peer_.session().Allocate({.bytes = 1 << 20}), "region");
     view_ = ValueOrFail(RegionView::Map(*region_), "view");
     binding_ = ValueOrFail(peer_.session().Bind(*region_, {.queues = {1}}), "binding");
-    listener_ = ValueOrFail(peer_.session().Listen({.address = "192.0.2.1", .port = 5201}, binding_),
-                            "listener");
+    listener_ = ValueOrFail(
+        peer_.session().Listen({.address = "192.0.2.1", .port = 5201}, binding_), "listener");
     iss_ = peer_.Handshake({.seq = kIss});
     connection_ = ValueOrFail(listener_->Accept(0), "connection");
   }
@@ -41,8 +41,9 @@ class StackSegmentsTest : public ::testing::Test {
   // Sends bytes [from, to) of the stream.
   std::vector<SeenFrame> SendBytes(uint32_t from, uint32_t to) {
     const std::vector<uint8_t> stream = TestPayload(4000);
-    return peer_.Send(
-        RawSegment{.seq = kIss + 1 + from, .ack = iss_ + 1, .payload = {stream.begin() + from, stream.begin() + to}});
+    return peer_.Send(RawSegment{.seq = kIss + 1 + from,
+                                 .ack = iss_ + 1,
+                                 .payload = {stream.begin() + from, stream.begin() + to}});
   }
 
   // Everything that has arrived in order.
@@ -70,20 +71,21 @@ class StackSegmentsTest : public ::testing::Test {
 };
 
 TEST_F(StackSegmentsTest, OverlapsOfEveryKindGiveEachByteOnce) {
-  SendBytes(100, 200);   // A hole in front.
-  SendBytes(150, 300);   // Overlaps its end.
-  SendBytes(50, 120);    // Overlaps its start.
-  SendBytes(120, 180);   // Inside.
-  SendBytes(400, 500);   // Another range.
-  SendBytes(40, 600);    // Around everything.
+  SendBytes(100, 200);  // A hole in front.
+  SendBytes(150, 300);  // Overlaps its end.
+  SendBytes(50, 120);   // Overlaps its start.
+  SendBytes(120, 180);  // Inside.
+  SendBytes(400, 500);  // Another range.
+  SendBytes(40, 600);   // Around everything.
   EXPECT_TRUE(Received().empty());
   SendBytes(0, 45);
   std::vector<uint8_t> expected = TestPayload(4000);
   expected.resize(600);
   EXPECT_EQ(Received(), expected);
-  SendBytes(0, 600);     // All of it again.
+  SendBytes(0, 600);  // All of it again.
   SendBytes(590, 700);
-  EXPECT_EQ(Received(), std::vector<uint8_t>(TestPayload(4000).begin() + 600, TestPayload(4000).begin() + 700));
+  const std::vector<uint8_t> stream = TestPayload(4000);
+  EXPECT_EQ(Received(), std::vector<uint8_t>(stream.begin() + 600, stream.begin() + 700));
 }
 
 TEST_F(StackSegmentsTest, SegmentsInReverseOrderComeOutInOrder) {

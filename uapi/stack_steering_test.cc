@@ -145,7 +145,8 @@ TEST(StackSteeringTest, UnsteeredConnectionsLiveOnWhenQueuesAreBoundAndUnbound) 
   WireWorldOptions options = Queues(4);
   options.region_bytes = 0;
   WireWorld world(options);
-  std::unique_ptr<Region> region = ValueOrFail(world.server().Allocate({.bytes = 1 << 20}), "region");
+  std::unique_ptr<Region> region =
+      ValueOrFail(world.server().Allocate({.bytes = 1 << 20}), "region");
   std::unique_ptr<Listener> listener = world.Listen(false);
   {
     std::vector<ConnectionPair> pairs;
@@ -164,8 +165,8 @@ TEST(StackSteeringTest, UnsteeredConnectionsLiveOnWhenQueuesAreBoundAndUnbound) 
       }));
     };
     take_some(kStreamBytes / 4);
-    const BindingId binding =
-        ValueOrFail(world.server().Bind(*region, {.queues = {1, 2, 3}, .net_iov_bytes = 4096}), "binding");
+    const BindingId binding = ValueOrFail(
+        world.server().Bind(*region, {.queues = {1, 2, 3}, .net_iov_bytes = 4096}), "binding");
     take_some(kStreamBytes / 2);
     EXPECT_TRUE(world.server().account(binding)->idle()) << "no byte of theirs went to the region";
     EXPECT_TRUE(world.server().Unbind(binding).ok());

@@ -38,7 +38,10 @@ absl::Status Impairment::Check(const ImpairmentConfig& config) {
 }
 
 Impairment::Impairment(const ImpairmentConfig& config, uint64_t seed, uint64_t stream)
-    : config_(config), random_(SeededRandom(seed).Next() ^ SeededRandom(~stream).Next()) {}
+    : config_(config),
+      is_perfect_(config.bandwidth_bits_per_s == 0 && config.jitter_ns == 0 && config.loss == 0 &&
+                  config.duplication == 0 && config.corruption == 0 && config.reorder == 0),
+      random_(SeededRandom(seed).Next() ^ SeededRandom(~stream).Next()) {}
 
 bool Impairment::Happens(double probability) {
   // 53 bits are what a double holds exactly, so 0 never happens and 1 always does.
@@ -48,6 +51,12 @@ bool Impairment::Happens(double probability) {
 
 FrameFate Impairment::Next(Nanos now, uint64_t line_bytes) {
   FrameFate fate;
+  if (is_perfect_) {
+    last_in_order_ = std::max(now + config_.delay_ns, last_in_order_);
+    fate.due = last_in_order_;
+    fate.duplicate_due = last_in_order_;
+    return fate;
+  }
   fate.lost = Happens(config_.loss);
   fate.duplicated = Happens(config_.duplication);
   fate.corrupted = Happens(config_.corruption);

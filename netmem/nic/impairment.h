@@ -76,6 +76,7 @@ class Impairment {
   bool Happens(double probability);
 
   const ImpairmentConfig config_;
+  const bool is_perfect_;  // Nothing but delay: no chance to draw for.
   SeededRandom random_;
   Nanos line_free_ = 0;      // When the last bit of the frame before has been sent.
   Nanos last_in_order_ = 0;  // Jitter does not let a frame arrive before its predecessor.

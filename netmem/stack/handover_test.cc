@@ -74,7 +74,7 @@ TEST(HandoverRingTest, BehavesAsAQueueUnderRandomSizes) {
   uint32_t refused = 0;
   for (uint32_t number = 0; number < 50'000; ++number) {
     if (random.Below(5) < 3) {
-      const uint32_t bytes = 
+      const uint32_t bytes =
           random.Below(4) == 0 ? 0 : static_cast<uint32_t>(random.Below(kFramePayloadBytesMax + 1));
       if (Put(ring, number, bytes)) {
         model.emplace_back(number, bytes);

@@ -49,6 +49,7 @@ uint32_t Worker::Run(Nanos now) {
   now_ = now;
   uint32_t done = TakeHandedOver(now);
   const uint32_t frames = queue_->Poll(*batch_);
+  for (uint32_t i = 0; i < frames; ++i) engine_->Prefetch(batch_->frames[i].headers.flow);
   for (uint32_t i = 0; i < frames; ++i) Handle(batch_->frames[i], now);
   engine_->Flush(now);
   const Nanos deadline = engine_->NextDeadline();
@@ -90,7 +91,7 @@ void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
   }
   // The NIC has parsed the frame: a TCP header is there, and all of it.
   const std::optional<TcpHeader> tcp = TcpHeader::Parse(frame.header.subspan(headers.l4_offset));
-  Segment segment;
+  Segment& segment = segment_;
   segment.flow = headers.flow;
   segment.seq = tcp->seq();
   segment.ack = tcp->ack();

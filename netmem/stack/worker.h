@@ -30,6 +30,7 @@
 #include "netmem/stack/neighbours.h"
 #include "netmem/tcp/engine.h"
 #include "netmem/token_table.h"
+#include "netmem/wire/frame_builder.h"
 
 namespace devmem {
 
@@ -139,6 +140,9 @@ class Worker final : public SegmentSink {
   RxQueueStats handed_stats_;  // Of payload that came by handing over.
   Nanos now_ = 0;  // Of the call being served, for Emit().
 
+  // Filled anew for each segment; kept here because to zero them each time costs more than to fill them.
+  Segment segment_;
+  TcpFrameSpec tx_spec_;
   std::unique_ptr<RxBatch> batch_;
   std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_in_;
   std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_out_;

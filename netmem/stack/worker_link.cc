@@ -15,7 +15,7 @@
 namespace devmem {
 
 void Worker::Emit(const OutSegment& segment) {
-  TcpFrameSpec spec;
+  TcpFrameSpec& spec = tx_spec_;
   spec.source_mac = netdev_->info().mac;
   spec.flow = segment.flow;
   spec.seq = segment.seq;
@@ -24,11 +24,9 @@ void Worker::Emit(const OutSegment& segment) {
   spec.window = segment.window;
   spec.options = segment.options;
   spec.payload_bytes = static_cast<uint32_t>(segment.payload.size());
-  if (segment.gso_segment_bytes != 0) {
-    spec.checksum = TcpChecksum::kPseudoHeaderOnly;
-  } else if (!segment.payload.empty()) {
-    spec.payload_sum = PartialSum(segment.payload);
-  }
+  const bool gso = segment.gso_segment_bytes != 0;
+  spec.checksum = gso ? TcpChecksum::kPseudoHeaderOnly : TcpChecksum::kFull;
+  spec.payload_sum = gso || segment.payload.empty() ? 0 : PartialSum(segment.payload);
   const MacAddress* mac = neighbours_.Find(segment.flow.remote);
   std::optional<IpAddress> next_hop;
   if (mac == nullptr) [[unlikely]] {
@@ -39,7 +37,7 @@ void Worker::Emit(const OutSegment& segment) {
     }
     mac = neighbours_.Find(*next_hop);
   }
-  if (mac != nullptr) spec.destination_mac = *mac;
+  spec.destination_mac = mac != nullptr ? *mac : MacAddress();
   std::array<uint8_t, kTcpFrameHeaderBytesMax> buffer;
   TxFrame frame;
   frame.header = std::span(buffer).first(BuildTcpFrame(spec, buffer));

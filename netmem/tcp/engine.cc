@@ -222,13 +222,14 @@ bool TcpEngine::TakePiece(TcpConnection& connection, Piece* piece) {
   return true;
 }
 
-// Cheap while the window is more than half open: the next acknowledgment tells the rest.
+// Cheap while the peer has a window to go on with, half of what it may have or two largest frames: the
+// next acknowledgment tells the rest.
 void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
   if (!CanReceiveData(connection.state)) return;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
   const uint64_t unread = connection.receiver.in_order().bytes();
   const uint64_t room = config_.window_bytes_max > unread ? config_.window_bytes_max - unread : 0;
-  if (outstanding * 2 > room) return;
+  if (outstanding * 2 > room || outstanding >= 2 * uint64_t{kFramePayloadBytesMax}) return;
   now_ = now;
   OpenWindow(connection);
 }

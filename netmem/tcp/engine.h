@@ -15,8 +15,9 @@
 //   output.cc     what goes out: data, ACKs, windows               3.8
 //   timers.cc     what happens when time passes                    3.10.8, RFC 6298
 //
-// One call of the owner looks like this: Input() for each segment of a batch, Flush() once, and
-// Expire() when NextDeadline() has come. `now` never goes back.
+// One turn of the owner looks like this: Input() for each segment of a batch, Flush() once, and
+// Expire() when NextDeadline() has come, with a Flush() of its own. What the user's calls and
+// OnMemoryReturned() have to say leaves with the next Flush(), too. `now` never goes back.
 
 #pragma once
 
@@ -51,7 +52,7 @@ class TcpEngine {
     uint32_t gso_bytes_max = 0;           // The most payload of one OutSegment; 0: one MSS.
     uint64_t window_bytes_max = 4 << 20;  // The most that one connection is promised.
     size_t send_buffer_bytes = kSendBufferBytesDefault;
-    SipKey secret;           // Random; keys sequence numbers, ports and the table.
+    SipKey secret = {};      // Random; keys sequence numbers, ports and the table.
     bool timestamps = true;  // Offer and accept the option.
     bool sack = true;
   };
@@ -73,6 +74,8 @@ class TcpEngine {
 
   // --- What drives it ---
   void Input(const Segment& segment, Nanos now);
+  // Fetches the line where the lookup of this flow will begin; for a whole batch before its Input()s.
+  void Prefetch(const FlowKey& flow) const { table_.Prefetch(table_.Hash(flow)); }
   void Flush(Nanos now);
   void Expire(Nanos now);
   Nanos NextDeadline() const { return wheel_.NextDeadline(); }
@@ -223,6 +226,7 @@ class TcpEngine {
   void SendAck(TcpConnection& connection);
   void EmitSegment(TcpConnection& connection, OutSegment& out);
   uint16_t WindowToAnnounce(TcpConnection& connection);
+  uint64_t BackedBytes(const TcpConnection& connection);
   WindowLedger::GrantResult Grant(TcpConnection& connection, uint64_t cap_bytes, uint8_t scale);
   void OpenWindow(TcpConnection& connection);
   void GrantWaiting(Nanos now);
@@ -289,6 +293,8 @@ class TcpEngine {
   Nanos challenge_second_ = 0;  // RFC 5961 section 7: the second that is being counted.
   uint32_t challenge_count_ = 0;
 
+  // SendAck() alone fills it, each time: to zero a fresh one costs more than all the rest of it.
+  OutSegment bare_ack_;
   EngineStats stats_;
 };
 

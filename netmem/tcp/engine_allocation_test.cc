@@ -64,6 +64,7 @@ class EngineAllocationTest : public ::testing::Test {
     std::array<Piece, 4> pieces;
     const uint32_t count = pool_->Take(bytes, pieces);
     Segment segment{.flow = flow_, .seq = next_ + ahead, .ack = sink_.last_seq, .flags = kTcpAck};
+    segment.window = window_;
     segment.payload_bytes = bytes;
     segment.pieces = std::span(pieces).first(count);
     engine_->Input(segment, now_);
@@ -89,6 +90,7 @@ class EngineAllocationTest : public ::testing::Test {
   FlowKey flow_;
   ConnectionId id_;
   SeqNum next_{0xfff00000};
+  uint16_t window_ = 0;
   Nanos now_ = kSecond;
 };
 
@@ -117,6 +119,19 @@ TEST_F(EngineAllocationTest, HolesDuplicatesAndTimersAllocateNothing) {
   }
   EXPECT_EQ(g_allocation_count, before);
   EXPECT_EQ(engine_->Find(id_)->payload_bytes_received, 60'000u * 1448);
+}
+
+// Not about allocation, but nowhere else are two gigabytes received.
+TEST_F(EngineAllocationTest, AWindowIsStillNewsAfterTwoGigabytesOfOldAcks) {
+  for (uint32_t i = 0; i < 40'000; ++i) {
+    Receive(60'000);
+    next_ += 60'000;
+    ReadAndRelease();
+  }
+  EXPECT_GT(engine_->stats().segments_short_path, 39'000u);
+  window_ = 100;
+  Receive(1000);
+  EXPECT_EQ(engine_->Find(id_)->sender.peer_window_bytes(), 100u << 7);
 }
 
 }  // namespace

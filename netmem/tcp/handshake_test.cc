@@ -300,6 +300,7 @@ TEST_F(HandshakeTest, AClosedHandleLeavesItsAddressToANewConnection) {
   Established();
   ASSERT_NE(old, id_);
   engine().Detach(*engine().Find(old), h().now);
+  EXPECT_TRUE(engine().InUse(Flow()));
   Send({.bytes = 10});
   EXPECT_EQ(ReadAll(), 10u);
 }

@@ -174,8 +174,11 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
   const bool waited_for_fin = HasSentFin(connection.state);
   const AckOutcome outcome =
       connection.sender.OnAck(segment, connection.snd_scale, connection.timestamps, now_);
-  // Whoever answers a probe is alive, also if its window stays shut.
-  if (outcome.advanced || connection.sender.all_acked()) connection.retries = 0;
+  // Whoever answers is alive, also if its window stays shut.
+  const Sender& sender = connection.sender;
+  if (outcome.advanced || sender.all_acked() || sender.peer_window_bytes() == 0) {
+    connection.retries = 0;
+  }
   if (outcome.advanced) MarkChanged(connection);
   if (outcome.advanced || outcome.window_opened) StopTimer(connection, kTimerPersist);
   if (outcome.restart_timer) RestartRetransmit(connection);
@@ -262,9 +265,7 @@ void TcpEngine::CountReceived(TcpConnection& connection, const ReceiveResult& re
 // gives in its turn; `like` limits it to those that use the same pool.
 void TcpEngine::MakeRoomAtEdge(const TcpConnection* like) {
   if (ranges_.in_use() == 0) return;
-  constexpr uint32_t kLookedAtMax =
-      256;  // Per call: the segment comes again, and the search goes on.
-  for (uint32_t n = 0; n < std::min(fresh_, kLookedAtMax); ++n) {
+  for (uint32_t n = 0; n < std::min(fresh_, kRoomScanMax); ++n) {
     room_scan_ = room_scan_ + 1 < fresh_ ? room_scan_ + 1 : 0;
     if (slots_[room_scan_].constructed == 0) continue;
     TcpConnection& connection = at(room_scan_);

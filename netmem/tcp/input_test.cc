@@ -280,27 +280,50 @@ TEST_F(InputTest, PayloadThatFoundNoMemoryIsNotAcknowledged) {
   EXPECT_EQ(ReadAll(), 1000u);
 }
 
-TEST_F(InputTest, OutOfOrderDataGivesWayToDataAtRcvNxtOfAnyConnection) {
-  HarnessSetup setup;
-  setup.piece_count = 2;
-  Make(setup);
-  Established();
-  const ConnectionId starved = id_;
-  peer_port_ = 40001;
-  Established();
-  Send({.seq = peer_nxt_ + 1000, .bytes = 10});
-  Send({.seq = peer_nxt_ + 2000, .bytes = 10});
-  EXPECT_EQ(h().array.in_use(), 2u);
-  TakeSeen();
-  const ConnectionId hoarder = id_;
-  id_ = starved;
-  peer_port_ = 40000;
-  our_nxt_ = kOurIss + 1;
+// One connection holds every piece entry with out-of-order data; another one needs one in order.
+class PieceShortageTest : public EngineFixture {
+ protected:
+  void SetUp() override {
+    HarnessSetup setup;
+    setup.piece_count = 2;
+    Make(setup);
+    Established();
+    const ConnectionId starved = id_;
+    peer_port_ = 40001;
+    Established();
+    hoarder_ = id_;
+    Send({.seq = peer_nxt_ + 1000, .bytes = 10});
+    Send({.seq = peer_nxt_ + 2000, .bytes = 10});
+    EXPECT_EQ(h().array.in_use(), 2u);
+    TakeSeen();
+    id_ = starved;
+    peer_port_ = 40000;
+    our_nxt_ = kOurIss + 1;
+  }
+  void TearDown() override {
+    engine().Abort(engine().at(hoarder_.index), h().now);
+    engine().Detach(engine().at(hoarder_.index), h().now);
+    EngineFixture::TearDown();
+  }
+  ConnectionId hoarder_;
+};
+
+TEST_F(PieceShortageTest, OutOfOrderDataOfAnyConnectionGivesWayOnTheShortPath) {
   for (int tries = 0; tries < 2; ++tries) Send({.seq = kPeerIss + 1, .bytes = 100});
   EXPECT_EQ(ReadAll(), 100u);
   EXPECT_EQ(drops(TcpDrop::kSackedGivenUp), 1u);
-  engine().Abort(engine().at(hoarder.index), h().now);
-  engine().Detach(engine().at(hoarder.index), h().now);
+  EXPECT_EQ(drops(TcpDrop::kPieceArray), 1u);
+}
+
+TEST_F(PieceShortageTest, AndOnTheLongPath) {
+  for (uint16_t tries = 0; tries < 2; ++tries) {
+    const uint16_t window = static_cast<uint16_t>(7000 + tries);
+    Send({.seq = kPeerIss + 1, .window = window, .bytes = 100});
+    EXPECT_EQ(TakeSeen().size(), 1u) << "the peer hears at once";
+  }
+  EXPECT_EQ(engine().stats().segments_short_path, 0u);
+  EXPECT_EQ(ReadAll(), 100u);
+  EXPECT_EQ(drops(TcpDrop::kSackedGivenUp), 1u);
 }
 
 TEST_F(InputTest, SegmentsOfDifferentConnectionsMayAlternate) {

@@ -62,6 +62,10 @@ inline constexpr Nanos kRttMax = kRtoMax;
 inline constexpr uint32_t kReassemblyRangesMax = 256;
 inline constexpr size_t kSackBlocksMax = kTcpSackBlocksMax;
 
+// Connections looked at, per segment that finds no memory, for one that holds out-of-order data.
+// The segment comes again, and the search goes on where it stopped.
+inline constexpr uint32_t kRoomScanMax = 256;
+
 // RFC 5961 section 7: challenge ACKs of one worker per second, over all connections.
 inline constexpr uint32_t kChallengeAcksPerSecondMax = 1000;
 
@@ -78,6 +82,7 @@ inline constexpr uint64_t kLedgerCapacityBytesMax = uint64_t{1} << 46;
 // Half-open and not yet accepted connections of one listener.
 inline constexpr uint32_t kBacklogDefault = 128;
 inline constexpr uint32_t kBacklogMax = 65535;
+inline constexpr uint32_t kListenersMax = 4096;  // Of one worker.
 
 // What we send: a ring that starts small and doubles up to its capacity.
 inline constexpr size_t kSendBufferBytesDefault = 256u << 10;

@@ -9,11 +9,6 @@
 #include "netmem/tcp/engine.h"
 
 namespace devmem {
-namespace {
-
-constexpr uint32_t kListenersMax = 4096;
-
-}  // namespace
 
 TcpEngine::Listener* TcpEngine::FindListener(ListenerId id) {
   for (Listener& listener : listeners_) {

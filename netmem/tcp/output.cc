@@ -90,7 +90,9 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
 }
 
 void TcpEngine::SendAck(TcpConnection& connection) {
-  OutSegment out;
+  OutSegment& out = bare_ack_;
+  out.options.timestamps.reset();
+  out.options.sack_block_count = 0;
   // Not snd_nxt, which falls back after a timeout: the peer would take the segment for an old one.
   out.seq = connection.sender.snd_max();
   out.flags = kTcpAck;
@@ -107,7 +109,6 @@ void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
   if ((out.flags & kTcpAck) != 0) {
     out.ack = connection.receiver.rcv_nxt();
     connection.last_ack_sent = out.ack;
-    connection.announced_edge = connection.receiver.right_edge();
     connection.ack_policy.OnAckSent();
     connection.ack_now = false;
     StopTimer(connection, kTimerDelayedAck);
@@ -134,12 +135,32 @@ uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection) {
   const bool handshake =
       connection.state == TcpState::kSynSent || connection.state == TcpState::kSynReceived;
   const uint8_t scale = handshake ? uint8_t{0} : connection.rcv_scale;
+  uint64_t window_bytes = connection.receiver.outstanding_bytes();
   if (CanReceiveData(connection.state) || handshake) {
     const uint64_t cap =
         handshake ? std::min<uint64_t>(config_.window_bytes_max, 65535) : config_.window_bytes_max;
     (void)Grant(connection, cap, scale);
+    window_bytes = BackedBytes(connection);
   }
-  return EncodeWindow(connection.receiver.outstanding_bytes(), scale);
+  const uint16_t field = EncodeWindow(window_bytes, scale);
+  connection.announced_edge =
+      connection.receiver.rcv_nxt() + static_cast<uint32_t>(DecodeWindow(field, scale));
+  return field;
+}
+
+// How much of its promise a connection may be told. Promises go beyond what there is: two segments
+// for each connection, and rounding. When the memory is gone all the same, the window shuts, and the
+// promise waits for memory. A peer must put up with that (RFC 9293 section 3.8.6), and then probes
+// with patience; left open, it would send in vain until it times out. Less than a segment, or an
+// eighth of the pool where segments are huge, is not worth one.
+uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
+  const PagePool& pool = PoolOf(connection);
+  const uint64_t promised = connection.receiver.outstanding_bytes();
+  const uint64_t writable = pool.writable_bytes();
+  if (writable >= promised) return promised;
+  Mark(connection, kInCredit);
+  const uint64_t least = std::min<uint64_t>(OurMss(connection.flow), pool.capacity_bytes() / 8);
+  return writable >= least ? writable : 0;
 }
 
 // Asks the ledger how far the right edge may go, and moves it there. Data that waits to be read
@@ -150,7 +171,7 @@ WindowLedger::GrantResult TcpEngine::Grant(TcpConnection& connection, uint64_t c
   WindowLedger::GrantRequest request;
   request.outstanding_bytes = connection.receiver.outstanding_bytes();
   request.wanted_bytes = cap_bytes > unread ? cap_bytes - unread : 0;
-  request.available_bytes = PoolOf(connection).available_bytes();
+  request.available_bytes = PoolOf(connection).writable_bytes();
   request.mss_bytes = OurMss(connection.flow);
   request.window_scale = scale;
   const WindowLedger::GrantResult grant = LedgerOf(connection).Grant(request);
@@ -171,8 +192,8 @@ void TcpEngine::OpenWindow(TcpConnection& connection) {
   const Receiver& receiver = connection.receiver;
   const SeqNum heard = std::max(connection.announced_edge, receiver.rcv_nxt());
   const uint32_t known = heard.value() - receiver.rcv_nxt().value();
-  const uint32_t gained = receiver.right_edge().value() - heard.value();
-  if (gained == 0 || gained < known) return;
+  const uint64_t backed = BackedBytes(connection);
+  if (backed <= known || backed < 2 * uint64_t{known}) return;
   connection.ack_policy.OnWindowOpened();
   MarkFlush(connection);
 }

@@ -11,7 +11,6 @@ namespace devmem {
 bool Receiver::Acceptable(SeqNum seq, uint32_t length) const {
   const uint32_t window = outstanding_bytes();
   if (seq == rcv_nxt_) return true;
-  if (window == 0) return false;
   if (length == 0) return seq.InWindow(rcv_nxt_, window);
   return seq.InWindow(rcv_nxt_, window) || (seq + (length - 1)).InWindow(rcv_nxt_, window);
 }

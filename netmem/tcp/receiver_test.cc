@@ -175,6 +175,15 @@ TEST_F(ReceiverTest, TheFirstFinSaysWhereTheStreamEnds) {
   EXPECT_EQ(position(), 101u);
 }
 
+TEST_F(ReceiverTest, AFinInTheMiddleOfDataThatIsThereIsForgotten) {
+  Receive(50, 150);
+  Receive(100, 0, kTcpFin | kTcpAck);
+  const ReceiveResult result = Receive(0, 50);
+  EXPECT_FALSE(result.fin_reached);
+  EXPECT_EQ(position(), 200u);
+  EXPECT_TRUE(receiver_.InOrderOnly(kFirst + 200, 10)) << "and stands in nobody's way";
+}
+
 TEST_F(ReceiverTest, SackReportsTheLatestArrivalFirst) {
   Receive(100, 50);
   Receive(300, 50);

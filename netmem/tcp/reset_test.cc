@@ -134,6 +134,7 @@ TEST_F(ResetTest, LosingTheBindingResetsItsConnectionsAndKeepsOthers) {
   engine().DetachDevice(h().now);
   ExpectOnly(IsReset(kOurIss + 1));
   EXPECT_EQ(engine().Find(bound_id)->close_reason, CloseReason::kAborted);
+  EXPECT_TRUE(h().device->account().idle()) << "the unread bytes went with the binding";
   EXPECT_EQ(engine().Find(unbound_id)->state, TcpState::kSynSent);
   EXPECT_EQ(engine().Connect(Flow(41001), true, h().now).status().code(),
             absl::StatusCode::kFailedPrecondition);

@@ -51,8 +51,13 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
           congestion_.OnDuplicateAck(snd_una_, snd_max_, snd_max_.value() - snd_una_.value()) ==
           DupAckResult::kRetransmit;
     }
-    // A path that was silent behind a shut window has lost nothing: no back-off is left over.
-    if (outcome.window_opened && all_acked()) rto_.OnProgress();
+    // A path that was silent behind a shut window has lost nothing: no back-off is left over. What
+    // the peer had no memory for goes again at once.
+    if (outcome.window_opened) {
+      outcome.retransmit |= !all_acked() && rto_.backoff_count() != 0;
+      outcome.restart_timer |= outcome.retransmit;
+      rto_.OnProgress();
+    }
     return outcome;
   }
   uint32_t acked = segment.ack.value() - snd_una_.value();

@@ -237,6 +237,17 @@ TEST_F(SenderTest, KarnsRuleTakesNoSampleFromWhatWentTwice) {
   EXPECT_GT(sender_.rto().srtt(), before);
 }
 
+TEST_F(SenderTest, KarnsRuleHoldsForAFastRetransmissionToo) {
+  const Nanos before = sender_.rto().srtt();
+  Queue(10'000);
+  SendAll();
+  for (int i = 0; i < 3; ++i) Ack(0);
+  Resend();
+  now_ += 5 * kSecond;
+  Ack(10'000);
+  EXPECT_EQ(sender_.rto().srtt(), before);
+}
+
 TEST_F(SenderTest, WithTimestampsAnEchoIsASampleAlsoAfterARetransmission) {
   TimestampState timestamps{.enabled = true};
   Queue(1000);

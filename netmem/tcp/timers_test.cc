@@ -104,6 +104,19 @@ TEST_F(TimersTest, APeerThatAnswersProbesMayKeepItsWindowShut) {
   EXPECT_EQ(c().retries, 1);
 }
 
+TEST_F(TimersTest, APeerThatTookItsWindowBackMayKeepItShutTooWithDataInFlight) {
+  Established();
+  SendBytes(1000);
+  for (int i = 0; i < 40; ++i) {
+    h().Advance(61 * kSecond);
+    Send({.ack = kOurIss + 1, .window = 0});
+  }
+  EXPECT_EQ(state(), TcpState::kEstablished);
+  TakeSeen();
+  Send({});
+  EXPECT_TRUE(c().sender.all_acked());
+}
+
 TEST_F(TimersTest, APeerThatAnswersNoProbeIsGivenUp) {
   WindowShut();
   h().Advance(3600 * kSecond);

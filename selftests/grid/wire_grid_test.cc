@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A stream through every combination of loss, reordering, duplication and region size, between two
-// sessions over the in-memory wire: right bytes in each, and a throughput in virtual time that is the
-// same on every machine and is checked in as throughput.txt. To make that file anew, run this program
-// with DEVMEM_GRID_TABLE naming it.
+// sessions over the in-memory wire: right bytes in each, and a throughput in virtual time that is
+// the same on every machine and is checked in as throughput.txt. To make that file anew, run this
+// program with DEVMEM_GRID_TABLE naming it.
 
 #include <gtest/gtest.h>
 
@@ -132,7 +132,8 @@ std::map<std::string, std::string> ReadTable(const std::string& path) {
 
 void WriteTable(const std::string& path, const std::map<std::string, std::string>& table) {
   std::ofstream file(path);
-  file << "# Mbit/s in virtual time of 64 MiB over 1 Gbit/s and 1 ms each way; wire_grid_test.cc says\n"
+  file << "# Mbit/s in virtual time of 64 MiB over 1 Gbit/s and 1 ms each way; wire_grid_test.cc "
+          "says\n"
           "# how it is measured and how this file is made.\n";
   for (const auto& [cell, value] : table) file << cell << ": " << value << "\n";
 }

@@ -25,6 +25,7 @@
 #include "netmem/wire/frame_builder.h"
 #include "netmem/wire/icmp.h"
 #include "selftests/testing/nic_fixture.h"
+#include "selftests/testing/test_frames.h"
 #include "uapi/stack_session.h"
 
 namespace devmem::testing {
@@ -34,9 +35,7 @@ struct SeenFrame {
   std::vector<uint8_t> bytes;
   FrameHeaders headers;
 
-  TcpHeader tcp() const {
-    return *TcpHeader::Parse(std::span(bytes).subspan(headers.l4_offset));
-  }
+  TcpHeader tcp() const { return *TcpHeader::Parse(std::span(bytes).subspan(headers.l4_offset)); }
   ArpPacket arp() const {
     return *ArpPacket::Parse(std::span(bytes).subspan(kEthernetHeaderBytes));
   }

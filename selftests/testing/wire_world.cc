@@ -40,8 +40,7 @@ void FillPattern(uint64_t seed, uint64_t offset, std::span<uint8_t> bytes) {
   }
 }
 
-std::optional<size_t> FindMismatch(uint64_t seed, uint64_t offset,
-                                   std::span<const uint8_t> bytes) {
+std::optional<size_t> FindMismatch(uint64_t seed, uint64_t offset, std::span<const uint8_t> bytes) {
   for (size_t done = 0; done < bytes.size();) {
     const uint64_t word = PatternWord(seed, (offset + done) / 8);
     const size_t skip = (offset + done) % 8;
@@ -145,7 +144,8 @@ Nanos WireWorld::NextDeadline(const StackSession& session) {
   return next;
 }
 
-// The session that waits has found nothing to do; a turn of the other one or a task may change that.
+// The session that waits has found nothing to do; a turn of the other one or a task may change
+// that.
 void WireWorld::DriveOthers(const EndClock* waiter) {
   if (waiter != &server_clock_) (void)server_->Drive();
   if (waiter != &client_clock_) (void)client_->Drive();

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two sessions of the public interface, a client and a server, joined by an in-memory link under one
-// virtual clock. Whoever waits in one of them moves the clock to the next event and lets the other side
-// work, so blocking calls read as they would in a program and a test takes no real time. One thread.
+// Two sessions of the public interface, a client and a server, joined by an in-memory link under
+// one virtual clock. Whoever waits in one of them moves the clock to the next event and lets the
+// other side work, so blocking calls read as they would in a program and a test takes no real time.
+// One thread.
 //
-//   client (end A, 192.0.2.2, one queue)  <-- WireLink -->  server (end B, 192.0.2.1, queue 1 bound)
+//   client (end A, 192.0.2.2, one queue)  <-- WireLink -->  server (end B, 192.0.2.1, queue 1
+//   bound)
 //
 // The same options give the same packets at the same times: link().trace_hash() is the proof.
 
@@ -31,7 +33,8 @@ inline constexpr char kServerAddress[] = "192.0.2.1";
 inline constexpr char kClientAddress[] = "192.0.2.2";
 inline constexpr uint16_t kPort = 5201;
 
-// The byte at `offset` of the test stream number `seed`: any part of it can be made, and checked, alone.
+// The byte at `offset` of the test stream number `seed`: any part of it can be made, and checked,
+// alone.
 void FillPattern(uint64_t seed, uint64_t offset, std::span<uint8_t> bytes);
 // Where `bytes` first differs from the stream at `offset`; nothing when it does not.
 std::optional<size_t> FindMismatch(uint64_t seed, uint64_t offset, std::span<const uint8_t> bytes);
@@ -79,8 +82,8 @@ class WireWorld {
 
   // Runs on every wait of either session, after the other side's turn; must not wait itself.
   void OnWait(std::function<void()> task) { tasks_.push_back(std::move(task)); }
-  // Queues `bytes` of stream `seed` on a connection as room comes, then shuts it down. Ends with the
-  // connection's own, which must outlive it.
+  // Queues `bytes` of stream `seed` on a connection as room comes, then shuts it down. Ends with
+  // the connection's own, which must outlive it.
   void PumpFrom(Connection& connection, uint64_t seed, uint64_t bytes);
 
   // Lets both sides work until `done` or for `duration`. Returns whether `done` came to be.
