@@ -27,22 +27,27 @@ void* Counted(size_t bytes) {
 
 }  // namespace
 
-// The forms that are not replaced here (nothrow) call these in libstdc++.
-void* operator new(size_t bytes) { return Counted(bytes); }
-void* operator new[](size_t bytes) { return Counted(bytes); }
-void* operator new(size_t bytes, std::align_val_t alignment) {
+// The forms that are not replaced here (nothrow) call these in libstdc++. Not inlined: the compiler
+// would see free() under a new that it takes for its own, and warn.
+[[gnu::noinline]] void* operator new(size_t bytes) { return Counted(bytes); }
+[[gnu::noinline]] void* operator new[](size_t bytes) { return Counted(bytes); }
+[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t alignment) {
   ++allocation_count;
   const size_t align = static_cast<size_t>(alignment);
   void* memory = std::aligned_alloc(align, (bytes + align - 1) / align * align);
   if (memory == nullptr) std::abort();
   return memory;
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, size_t, std::align_val_t) noexcept {
+  std::free(memory);
+}
 
 namespace devmem::bench {
 namespace {
@@ -216,8 +221,10 @@ absl::Status RxRig::Check() const {
                                             payload_bytes_sent_, " bytes, ", refused_,
                                             " tokens refused"));
   }
-  if (worker_->engine().stats().payload_bytes_in.value() != payload_bytes_sent_) {
-    return absl::InternalError("the engine counts other bytes than were sent");
+  const uint64_t counted = worker_->engine().stats().payload_bytes_in.value();
+  if (counted != payload_bytes_sent_) {
+    return absl::InternalError(
+        absl::StrCat("the engine counts ", counted, " bytes of ", payload_bytes_sent_));
   }
   return device_.pool->Audit();
 }

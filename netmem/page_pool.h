@@ -148,8 +148,8 @@ class PagePool {
     return (uint64_t{net_iov_count_} - (stats_.hold.value() - stats_.release.value()))
            << net_iov_shift_;
   }
-  // Of these, the bytes that payload can still be written to: all but what pieces hold in the net_iov
-  // under the cursor.
+  // Of these, the bytes that payload can still be written to: all but what pieces hold in the
+  // net_iov under the cursor.
   uint64_t writable_bytes() const {
     return available_bytes() - (window_[window_first_].offset & net_iov_mask_);
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Between the thread that runs a connection's worker and the thread that uses the connection: frags one
-// way, frags to release the other way, each in a ring with one producer and one consumer, and a counter
-// of news to wait on. The lock is taken only by somebody who sleeps and by whoever wakes them.
+// Between the thread that runs a connection's worker and the thread that uses the connection: frags
+// one way, frags to release the other way, each in a ring with one producer and one consumer, and a
+// counter of news to wait on. The lock is taken only by somebody who sleeps and by whoever wakes
+// them.
 
 #pragma once
 
@@ -34,8 +35,8 @@ class Channel {
   SpscRing<Frag> received{kChannelFrags};    // The worker fills it.
   SpscRing<Frag> returned{kChannelReturns};  // The application fills it.
 
-  // Set by the application: frags are wanted. While it is clear the worker leaves the stream alone, so
-  // that Read() can take bytes from it. Relaxed is enough: the rings order what they carry.
+  // Set by the application: frags are wanted. While it is clear the worker leaves the stream alone,
+  // so that Read() can take bytes from it. Relaxed is enough: the rings order what they carry.
   std::atomic<bool> pull{false};
   // Set by the worker: it had more than fitted; whoever makes room wakes it.
   std::atomic<bool> stalled{false};
@@ -52,8 +53,8 @@ class Channel {
   SeqNum seen_rcv_nxt;
 
   uint64_t news() const { return news_.load(std::memory_order_seq_cst); }
-  // Worker. Sequentially consistent with Wait(): either the sleeper sees the new count, or this sees
-  // that somebody sleeps.
+  // Worker. Sequentially consistent with Wait(): either the sleeper sees the new count, or this
+  // sees that somebody sleeps.
   void Announce() {
     news_.fetch_add(1, std::memory_order_seq_cst);
     if (!waiting_.load(std::memory_order_seq_cst)) return;

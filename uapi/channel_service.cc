@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a threaded session does between two turns of a worker: frags into the channels, releases out of
-// them, and news. Everything here runs on the worker's thread.
+// What a threaded session does between two turns of a worker: frags into the channels, releases out
+// of them, and news. Everything here runs on the worker's thread.
 
 #include <algorithm>
 #include <array>
@@ -72,8 +72,7 @@ bool Serve(Channel& channel, Worker& worker, Nanos now) {
   if (connection == nullptr) return returned;
   const bool pushed = PushReceived(channel, *connection, worker, now);
   bool ended = false;
-  if (!channel.ended.load(std::memory_order_relaxed) &&
-      connection->receiver.in_order().empty() &&
+  if (!channel.ended.load(std::memory_order_relaxed) && connection->receiver.in_order().empty() &&
       (HasReceivedFin(connection->state) || connection->state == TcpState::kClosed)) {
     channel.ended.store(true, std::memory_order_release);
     ended = true;
@@ -112,9 +111,8 @@ void StackSession::ReleaseHere(std::span<const Frag> frags, Worker& worker, Nano
     if (owner == worker.queue()) {
       (void)worker.Release(std::span(&frag, 1), now);
     } else {
-      threads_[owner]->Post([this, owner, frag] {
-        (void)stack_->worker(owner).Release(std::span(&frag, 1), Now());
-      });
+      threads_[owner]->Post(
+          [this, owner, frag] { (void)stack_->worker(owner).Release(std::span(&frag, 1), Now()); });
     }
   }
 }

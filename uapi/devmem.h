@@ -18,17 +18,18 @@
 //
 // Each StatusOr is checked in real code; examples/receive.cc is the whole program.
 //
-// Lifetimes: a Session outlives its listeners and connections. A Region may go at any time: a binding
-// keeps the memory. Frags outlive their connection, until released; they end with their binding.
+// Lifetimes: a Session outlives its listeners and connections. A Region may go at any time: a
+// binding keeps the memory. Frags outlive their connection, until released; they end with their
+// binding.
 //
-// Threads: in Threading::kInline (the default) one thread calls everything of a session, and received
-// packets are processed inside its calls. In Threading::kThread each queue has a thread of its own;
-// then different connections may be used by different threads, one thread at a time each, and the
-// session, its listeners and its bindings by one thread at a time.
+// Threads: in Threading::kInline (the default) one thread calls everything of a session, and
+// received packets are processed inside its calls. In Threading::kThread each queue has a thread of
+// its own; then different connections may be used by different threads, one thread at a time each,
+// and the session, its listeners and its bindings by one thread at a time.
 //
-// Deadlines are on the session's clock (Session::Now()); kNever waits without limit, and 0, which has
-// always passed, asks without waiting. A call whose deadline passes returns kDeadlineExceeded and has
-// changed nothing.
+// Deadlines are on the session's clock (Session::Now()); kNever waits without limit, and 0, which
+// has always passed, asks without waiting. A call whose deadline passes returns kDeadlineExceeded
+// and has changed nothing.
 
 #pragma once
 
@@ -64,8 +65,10 @@ absl::string_view ToString(Backend backend);
 // How a TAP decides which queue a frame goes to.
 enum class Steering {
   kBest,  // bpf, or auto where the kernel refuses programs.
-  kBpf,   // A steering program with the session's flow rules: exact; needs CAP_BPF and CAP_NET_ADMIN.
-  kAuto,  // The kernel follows the queue that last sent for a flow: needs no rights beyond the TAP's.
+  kBpf,   // A steering program with the session's flow rules: exact; needs CAP_BPF and
+          // CAP_NET_ADMIN.
+  kAuto,  // The kernel follows the queue that last sent for a flow: needs no rights beyond the
+          // TAP's.
 };
 
 enum class Threading { kInline, kThread };
@@ -77,8 +80,8 @@ struct SessionOptions {
   Backend backend = Backend::kAuto;
   // Addresses that are ours, each with an optional prefix length ("192.0.2.2/24"; /24 if left out).
   std::vector<std::string> addresses = {};
-  // What the kernel's side of a TAP is called, with a prefix length: "192.0.2.1/24". Empty: the caller
-  // gives it one by other means.
+  // What the kernel's side of a TAP is called, with a prefix length: "192.0.2.1/24". Empty: the
+  // caller gives it one by other means.
   std::string kernel_address = {};
   // Where packets to addresses outside of our prefixes go. Empty: nowhere.
   std::string gateway = {};
@@ -88,12 +91,13 @@ struct SessionOptions {
   Threading threading = Threading::kInline;
   // Host memory per queue for what is not steered into a region, in bytes.
   uint64_t host_bytes_per_queue = 8 << 20;
-  uint32_t connections_max = 4096;       // Per queue.
-  uint64_t window_bytes_max = 4 << 20;   // The most that one connection's peer may have in flight.
-  // Record the headers of all frames of a stack session into this pcap-ng file. Empty: no recording.
+  uint32_t connections_max = 4096;      // Per queue.
+  uint64_t window_bytes_max = 4 << 20;  // The most that one connection's peer may have in flight.
+  // Record the headers of all frames of a stack session into this pcap-ng file. Empty: no
+  // recording.
   std::string record_path = {};
-  // For tests and embedders: a NIC and a clock of the caller's, which outlive the session. With a NIC,
-  // `device`, `queue_count`, `mtu_bytes`, `steering` and `kernel_address` say nothing.
+  // For tests and embedders: a NIC and a clock of the caller's, which outlive the session. With a
+  // NIC, `device`, `queue_count`, `mtu_bytes`, `steering` and `kernel_address` say nothing.
   Netdev* nic = nullptr;
   Clock* clock = nullptr;
   // Seeds sequence numbers and ports; unset: from the system's random source.
@@ -126,65 +130,66 @@ struct ConnectOptions {
   std::string address = {};  // The peer's.
   uint16_t port = 0;
   std::string local_address = {};  // Empty: the session's first.
-  uint16_t local_port = 0;    // 0: chosen (RFC 6056).
+  uint16_t local_port = 0;         // 0: chosen (RFC 6056).
   std::optional<uint32_t> queue = {};
 };
 
 struct SessionInfo {
   Backend backend = Backend::kStack;
-  std::string why;       // Why this backend, in one sentence.
+  std::string why;  // Why this backend, in one sentence.
   std::string device;
-  std::string nic;       // "tap", "wire", "socket".
-  std::string steering;  // "bpf", "auto", "rules", "none".
+  std::string nic;            // "tap", "wire", "socket".
+  std::string steering;       // "bpf", "auto", "rules", "none".
   std::string steering_note;  // What was tried first, when it is not what was asked for.
   uint32_t queue_count = 0;
   uint32_t mtu_bytes = 0;
 };
 
-// One statistic: a stable name with its unit or noun last ("payload_bytes_bounced"), monotonic unless
-// it says otherwise.
+// One statistic: a stable name with its unit or noun last ("payload_bytes_bounced"), monotonic
+// unless it says otherwise.
 struct Statistic {
   std::string name;
   uint64_t value = 0;
 };
 
 struct ConnectionInfo {
-  std::string local;   // "192.0.2.2:5201"
+  std::string local;  // "192.0.2.2:5201"
   std::string remote;
-  std::string state;   // RFC 9293's name, "ESTABLISHED".
+  std::string state;  // RFC 9293's name, "ESTABLISHED".
   uint32_t queue = 0;
   bool bound = false;
   uint64_t payload_bytes_received = 0;
   uint64_t payload_bytes_sent = 0;
 };
 
-// One TCP connection. Destroying it closes it: in order when everything received was read, else with a
-// reset. Its frags stay valid.
+// One TCP connection. Destroying it closes it: in order when everything received was read, else
+// with a reset. Its frags stay valid.
 class Connection {
  public:
   virtual ~Connection() = default;
 
-  // The next received bytes in stream order, as frags; neighbours that touch are one frag. Returns how
-  // many frags were written, at least one, or 0 at the end of the stream. Frags come only when the device
-  // may read them.
+  // The next received bytes in stream order, as frags; neighbours that touch are one frag. Returns
+  // how many frags were written, at least one, or 0 at the end of the stream. Frags come only when
+  // the device may read them.
   //
   // Errors: kDeadlineExceeded   nothing arrived in time.
   //         kFailedPrecondition the connection has no binding: use Read().
-  //         kResourceExhausted  the owner holds so many tokens that there is no name for another frag.
-  //         kUnavailable        the connection broke (reset, timed out), after all bytes were handed out.
-  //         kInvalidArgument    `frags` is empty.
+  //         kResourceExhausted  the owner holds so many tokens that there is no name for another
+  //         frag. kUnavailable        the connection broke (reset, timed out), after all bytes were
+  //         handed out. kInvalidArgument    `frags` is empty.
   virtual absl::StatusOr<size_t> Recv(std::span<Frag> frags, Nanos deadline = kNever) = 0;
 
   // Gives frags back; any frags of this session's owner, in any order and number. Those that name
-  // nothing (unknown, foreign, returned before) are refused, counted, and free nothing; the others are
-  // released all the same. kInvalidArgument says how many were refused.
+  // nothing (unknown, foreign, returned before) are refused, counted, and free nothing; the others
+  // are released all the same. kInvalidArgument says how many were refused.
   virtual absl::Status Release(std::span<const Frag> frags) = 0;
   // The same once `fence` signals: the device may read until then. The fence is asked whenever the
   // session is driven, and before it waits.
   virtual absl::Status Release(std::span<const Frag> frags, Fence fence) = 0;
 
-  // The next received bytes, copied to host memory. Returns how many, at least one, or 0 at the end of
-  // the stream. From device memory this is a copy back, counted as bytes_read_back. Errors as Recv().
+  // The next received bytes, copied to host memory. Returns how many, at least one, or 0 at the end
+  // of the stream. From device memory this is a copy back, counted as bytes_read_back. Errors as
+  // Recv().
   virtual absl::StatusOr<size_t> Read(std::span<uint8_t> bytes, Nanos deadline = kNever) = 0;
 
   // Queues bytes to send; waits until at least one fits, and returns how many did.
@@ -217,12 +222,13 @@ class Session {
   static absl::StatusOr<std::unique_ptr<Session>> Open(const SessionOptions& options);
   virtual ~Session() = default;
 
-  // Memory from a provider. Errors: kNotFound for an unknown provider (the message lists them), and the
-  // provider's own.
+  // Memory from a provider. Errors: kNotFound for an unknown provider (the message lists them), and
+  // the provider's own.
   absl::StatusOr<std::unique_ptr<Region>> Allocate(const RegionOptions& options);
 
-  // Binds a range of a region to rx queues: from now on their steered payload lands there. Each queue
-  // has one owner. Errors: see BindingTable::Bind(), and the exporter's refusal to be attached.
+  // Binds a range of a region to rx queues: from now on their steered payload lands there. Each
+  // queue has one owner. Errors: see BindingTable::Bind(), and the exporter's refusal to be
+  // attached.
   virtual absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options) = 0;
   // Resets the binding's connections, returns every token, and lets the memory go. kNotFound.
   virtual absl::Status Unbind(BindingId binding) = 0;
@@ -230,11 +236,12 @@ class Session {
   // Listens; with a binding, installs the flow rule that sends the connections to its queue, and
   // removes it with the listener. Without one, the connections live in host memory (Read() only).
   // Errors: kInvalidArgument (an address that is none), kFailedPrecondition (an address that is not
-  // ours: the message lists ours), kAlreadyExists (port or rule in use), kOutOfRange (a queue that is
-  // not the binding's), kNotFound (the binding).
+  // ours: the message lists ours), kAlreadyExists (port or rule in use), kOutOfRange (a queue that
+  // is not the binding's), kNotFound (the binding).
   virtual absl::StatusOr<std::unique_ptr<Listener>> Listen(
       const ListenOptions& options, std::optional<BindingId> binding = std::nullopt) = 0;
-  // Connects and waits for the handshake. Errors as Listen(), and kUnavailable (refused, timed out).
+  // Connects and waits for the handshake. Errors as Listen(), and kUnavailable (refused, timed
+  // out).
   virtual absl::StatusOr<std::unique_ptr<Connection>> Connect(
       const ConnectOptions& options, std::optional<BindingId> binding = std::nullopt,
       Nanos deadline = kNever) = 0;
@@ -242,8 +249,9 @@ class Session {
   // One turn without waiting: packets, timers, fences. For callers that wait on fd() themselves; in
   // kThread it does nothing. Returns the number of frames handled.
   virtual uint32_t Drive() = 0;
-  // Becomes readable when Drive() has something to do, or, in kThread, when a connection or a listener
-  // has news. One descriptor for the session, good for poll, epoll and io_uring; -1 for a NIC in memory.
+  // Becomes readable when Drive() has something to do, or, in kThread, when a connection or a
+  // listener has news. One descriptor for the session, good for poll, epoll and io_uring; -1 for a
+  // NIC in memory.
   virtual int fd() const = 0;
   // Waits until fd() would be readable, or for the deadline.
   virtual void Wait(Nanos deadline) = 0;

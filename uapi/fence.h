@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// When a device has finished with a frag's memory. Connection::Release(frags, fence) keeps the tokens
-// until the fence signals, so that the NIC does not write over bytes that a kernel or a DMA engine still
-// reads. Movable; owned by the session once handed over; asked on the thread that drives the session (in
-// Threading::kThread the queue's own).
+// When a device has finished with a frag's memory. Connection::Release(frags, fence) keeps the
+// tokens until the fence signals, so that the NIC does not write over bytes that a kernel or a DMA
+// engine still reads. Movable; owned by the session once handed over; asked on the thread that
+// drives the session (in Threading::kThread the queue's own).
 
 #pragma once
 
@@ -18,8 +18,9 @@ namespace devmem {
 
 class Fence {
  public:
-  // `signaled` says whether the work is done; once true it is not asked again. It must not block and
-  // must not call into the session. For a CUDA event: [e] { return cudaEventQuery(e) == cudaSuccess; }.
+  // `signaled` says whether the work is done; once true it is not asked again. It must not block
+  // and must not call into the session. For a CUDA event: [e] { return cudaEventQuery(e) ==
+  // cudaSuccess; }.
   static Fence FromCallback(std::function<bool()> signaled) {
     Fence fence;
     fence.signaled_ = std::move(signaled);

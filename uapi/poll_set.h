@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one descriptor of a session. Inline: an epoll set of the queues' descriptors and a timer, readable
-// when Drive() has something to do. Threaded: an eventfd that worker threads raise.
+// The one descriptor of a session. Inline: an epoll set of the queues' descriptors and a timer,
+// readable when Drive() has something to do. Threaded: an eventfd that worker threads raise.
 
 #pragma once
 

@@ -80,7 +80,7 @@ class PollSetSessionTest : public TapSessionTest {
 };
 
 TEST_F(PollSetSessionTest, AnInlineSessionRunsFromPollAlone) {
-  constexpr uint64_t kBytes = 4 << 20;
+  static constexpr uint64_t kBytes = 4 << 20;
   std::unique_ptr<Listener> listener = Listen(5201, binding_);
   std::thread sender([] {
     KernelPeer peer = KernelPeer::Connect(kOurs, 5201);

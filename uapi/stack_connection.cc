@@ -33,20 +33,21 @@ ConnectionInfo DescribeConnection(const TcpConnection& connection, uint32_t work
 absl::Status EndOf(const TcpConnection& connection) {
   if (connection.close_reason == CloseReason::kNone) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(
-      "the connection to ",
-      EndpointText(connection.flow.remote, connection.flow.remote_port), " ended: ",
-      ToString(connection.close_reason)));
+      "the connection to ", EndpointText(connection.flow.remote, connection.flow.remote_port),
+      " ended: ", ToString(connection.close_reason)));
 }
 
 absl::Status RecvNeedsBinding() {
   return absl::FailedPreconditionError(
-      "this connection has no binding, so its payload lies in host memory: use Read(), or listen or "
+      "this connection has no binding, so its payload lies in host memory: use Read(), or listen "
+      "or "
       "connect with a binding");
 }
 
 absl::Status TokensExhausted(uint32_t queue) {
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "all tokens of queue ", queue, " name frags that are held, so bytes wait; release some frags"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("all tokens of queue ", queue,
+                   " name frags that are held, so bytes wait; release some frags"));
 }
 
 absl::Status RefusedTokens(size_t refused, size_t frag_count) {
@@ -171,9 +172,8 @@ absl::Status StackConnection::Flush(Nanos deadline) {
     if (connection.state == TcpState::kClosed) return EndOf(connection);
     if (connection.sender.buffer().empty() && !OurFinIsOpen(connection)) return absl::OkStatus();
     if (!session_->Turn(handle_.worker, deadline)) {
-      return absl::DeadlineExceededError(
-          absl::StrCat(connection.sender.buffer().size(),
-                       " bytes were not acknowledged before the deadline"));
+      return absl::DeadlineExceededError(absl::StrCat(
+          connection.sender.buffer().size(), " bytes were not acknowledged before the deadline"));
     }
   }
 }

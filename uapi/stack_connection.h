@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Listeners and connections of the stack backend. StackConnection runs its worker inside its own calls
-// (inline sessions); the one for threaded sessions is in threaded_connection.h.
+// Listeners and connections of the stack backend. StackConnection runs its worker inside its own
+// calls (inline sessions); the one for threaded sessions is in threaded_connection.h.
 
 #pragma once
 

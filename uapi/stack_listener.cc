@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A listener of the stack backend: one TCP listener on the worker that its rule names, or one on each
-// unbound worker.
+// A listener of the stack backend: one TCP listener on the worker that its rule names, or one on
+// each unbound worker.
 
 #include <utility>
 
@@ -32,9 +32,8 @@ StackListener::~StackListener() {
 std::optional<ConnectionHandle> StackListener::TryAccept() {
   for (const Part& part : parts_) {
     std::optional<ConnectionId> id;
-    session_->OnWorker(part.worker, [&] {
-      id = session_->stack().worker(part.worker).engine().Accept(part.id);
-    });
+    session_->OnWorker(
+        part.worker, [&] { id = session_->stack().worker(part.worker).engine().Accept(part.id); });
     if (id.has_value()) return ConnectionHandle{part.worker, *id, binding_.has_value()};
   }
   return std::nullopt;

@@ -28,9 +28,9 @@ absl::StatusOr<IpAddress> ParseHost(absl::string_view text) {
 
 absl::Status CheckOurs(const Stack& stack, const IpAddress& address) {
   if (stack.addresses().IsOurs(address)) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat(address.ToString(), " is not an address of this session; it has ",
-                   stack.addresses().ToString(), ": use one of these, or open the session with it"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      address.ToString(), " is not an address of this session; it has ",
+      stack.addresses().ToString(), ": use one of these, or open the session with it"));
 }
 
 }  // namespace
@@ -50,8 +50,7 @@ absl::StatusOr<uint32_t> StackSession::QueueFor(std::optional<BindingId> binding
   if (!queue.has_value()) return found->queues().front();
   if (std::count(found->queues().begin(), found->queues().end(), *queue) != 0) return *queue;
   return absl::OutOfRangeError(absl::StrCat("queue ", *queue, " is not of binding ", *binding,
-                                            ", which has ",
-                                            absl::StrJoin(found->queues(), ", ")));
+                                            ", which has ", absl::StrJoin(found->queues(), ", ")));
 }
 
 absl::StatusOr<BindingId> StackSession::Bind(const Region& region, const BindOptions& options) {
@@ -122,7 +121,8 @@ absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectO
                                                                   Nanos deadline) {
   absl::StatusOr<IpAddress> remote = ParseHost(options.address);
   if (!remote.ok()) return remote.status();
-  if (options.port == 0) return absl::InvalidArgumentError("port 0 cannot be connected to; name one");
+  if (options.port == 0)
+    return absl::InvalidArgumentError("port 0 cannot be connected to; name one");
   FlowKey flow{stack_->addresses().first(), *remote, options.local_port, options.port};
   if (!options.local_address.empty()) {
     absl::StatusOr<IpAddress> local = ParseHost(options.local_address);
@@ -168,8 +168,7 @@ absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectO
   });
   if (!id.ok()) return id.status();
   std::unique_ptr<Connection> connection =
-      MakeConnection(this, ConnectionHandle{*queue, *id, binding.has_value()},
-                     std::move(rule));
+      MakeConnection(this, ConnectionHandle{*queue, *id, binding.has_value()}, std::move(rule));
   while (true) {
     TcpState state = TcpState::kSynSent;
     absl::Status end;
@@ -181,9 +180,8 @@ absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectO
     if (state != TcpState::kSynSent && state != TcpState::kSynReceived) return connection;
     const bool more = threaded() ? Now() < deadline : Turn(*queue, deadline);
     if (!more) {
-      return absl::DeadlineExceededError(
-          absl::StrCat(EndpointText(flow.remote, flow.remote_port),
-                       " did not answer before the deadline"));
+      return absl::DeadlineExceededError(absl::StrCat(EndpointText(flow.remote, flow.remote_port),
+                                                      " did not answer before the deadline"));
     }
     if (threaded()) Wait(deadline);
   }
@@ -198,7 +196,8 @@ size_t StackSession::ReleaseAny(std::span<const Frag> frags, uint32_t worker) {
         if (stack_->worker(other).Owns(frags.front().token)) owner = other;
       }
     }
-    // The run of frags that go to the same table; those of nobody go to `worker`, which counts them.
+    // The run of frags that go to the same table; those of nobody go to `worker`, which counts
+    // them.
     const uint16_t lane = TokenTable::LaneOf(frags.front().token);
     size_t run = 1;
     while (run < frags.size() && TokenTable::LaneOf(frags[run].token) == lane) ++run;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The stack backend of the public interface: a Stack on a TAP of its own (or a NIC of the caller's), run
-// inside the caller's calls or by one thread per queue.
+// The stack backend of the public interface: a Stack on a TAP of its own (or a NIC of the
+// caller's), run inside the caller's calls or by one thread per queue.
 
 #pragma once
 
@@ -27,13 +27,12 @@ namespace devmem {
 
 class Channel;
 
-// `why` is the sentence for SessionInfo::why. Errors: those of TapNic::Create() and Stack::Create().
+// `why` is the sentence for SessionInfo::why. Errors: those of TapNic::Create() and
+// Stack::Create().
 absl::StatusOr<std::unique_ptr<Session>> OpenStackSession(const SessionOptions& options,
                                                           absl::string_view why);
 
-class StackSession final : public Session,
-                           private WorkerThread::Owner,
-                           private WorkerWaker {
+class StackSession final : public Session, private WorkerThread::Owner, private WorkerWaker {
  public:
   static absl::StatusOr<std::unique_ptr<StackSession>> Open(const SessionOptions& options,
                                                             absl::string_view why);
@@ -62,15 +61,15 @@ class StackSession final : public Session,
   Stack& stack() { return *stack_; }
   const Stack& stack() const { return *stack_; }
   Clock& clock() { return *clock_; }
-  // Inline: a turn of the worker, and of the others when it finds nothing or has had many turns. Waits
-  // when there is nothing at all to do. False: the deadline has passed and nothing happened.
+  // Inline: a turn of the worker, and of the others when it finds nothing or has had many turns.
+  // Waits when there is nothing at all to do. False: the deadline has passed and nothing happened.
   bool Turn(uint32_t worker, Nanos deadline);
   // Runs a step that touches a worker where that is allowed: here, or on its thread.
   void OnWorker(uint32_t worker, const std::function<void()>& step) {
     stack_->OnWorker(worker, step);
   }
-  // Ends tokens of whichever worker made them, tokens of `worker` first and foremost. Returns how many
-  // were refused; `worker` counts those.
+  // Ends tokens of whichever worker made them, tokens of `worker` first and foremost. Returns how
+  // many were refused; `worker` counts those.
   size_t ReleaseAny(std::span<const Frag> frags, uint32_t worker);
   // Releases them when the fence signals; whoever runs `worker` asks it.
   void ReleaseLater(std::span<const Frag> frags, Fence fence, uint32_t worker);
@@ -114,7 +113,8 @@ class StackSession final : public Session,
   uint32_t turn_ = 0;
   // Per worker; touched by its thread only, once it runs.
   std::vector<std::vector<std::shared_ptr<Channel>>> channels_;
-  std::vector<std::unique_ptr<FenceList>> worker_fences_;  // Threaded: asked by the worker's thread.
+  std::vector<std::unique_ptr<FenceList>>
+      worker_fences_;  // Threaded: asked by the worker's thread.
   std::vector<std::unique_ptr<WorkerThread>> threads_;
 };
 

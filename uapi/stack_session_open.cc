@@ -133,9 +133,8 @@ absl::Status StackSession::StartThreads() {
     if (!thread.ok()) return thread.status();
     threads_.push_back(*std::move(thread));
   }
-  stack_->SetExecutor([this](uint32_t worker, const std::function<void()>& step) {
-    threads_[worker]->Run(step);
-  });
+  stack_->SetExecutor(
+      [this](uint32_t worker, const std::function<void()>& step) { threads_[worker]->Run(step); });
   stack_->rings().SetWaker(this);
   for (const auto& thread : threads_) thread->Start();
   return absl::OkStatus();

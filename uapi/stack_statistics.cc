@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The statistics of a stack session: sums over its workers, under the names that the user's page lists.
+// The statistics of a stack session: sums over its workers, under the names that the user's page
+// lists.
 
 #include <algorithm>
 

@@ -41,8 +41,7 @@ ThreadedConnection::~ThreadedConnection() {
 void ThreadedConnection::OnWorker(const std::function<void(TcpConnection&)>& step) const {
   const ConnectionHandle& handle = channel_->handle();
   session_->OnWorker(handle.worker, [&] {
-    TcpConnection* connection =
-        session_->stack().worker(handle.worker).engine().Find(handle.id);
+    TcpConnection* connection = session_->stack().worker(handle.worker).engine().Find(handle.id);
     DEVMEM_CHECK(connection != nullptr, "an attached connection keeps its slot");
     step(*connection);
   });
@@ -128,8 +127,8 @@ size_t ThreadedConnection::ReadReady(std::span<uint8_t> bytes) {
   const uint32_t worker = channel_->handle().worker;
   bool copied = false;
   session_->OnWorker(worker, [&] {
-    copied = session_->stack().worker(worker).ReadHeld(partial_.token, partial_skip_,
-                                                       bytes.first(part));
+    copied =
+        session_->stack().worker(worker).ReadHeld(partial_.token, partial_skip_, bytes.first(part));
   });
   if (!copied) {  // Its binding is gone, and the bytes with it.
     partial_ = Frag{};
@@ -155,10 +154,11 @@ absl::StatusOr<size_t> ThreadedConnection::ReadOnWorker(std::span<uint8_t> bytes
     // From here on the worker leaves the stream alone; what it pushed before comes first.
     channel_->pull.store(false);
     if (!channel_->received.empty()) return;
-    copied = session_->stack().worker(channel_->handle().worker).ReadBytes(connection, bytes,
-                                                                          session_->Now());
-    over = copied == 0 && (HasReceivedFin(connection.state) ||
-                           connection.state == TcpState::kClosed);
+    copied = session_->stack()
+                 .worker(channel_->handle().worker)
+                 .ReadBytes(connection, bytes, session_->Now());
+    over =
+        copied == 0 && (HasReceivedFin(connection.state) || connection.state == TcpState::kClosed);
     end = EndOf(connection);
   });
   if (copied != 0 || !over) return copied;
@@ -234,8 +234,7 @@ absl::Status ThreadedConnection::Shutdown() {
 
 void ThreadedConnection::Abort() {
   OnWorker([&](TcpConnection& connection) {
-    session_->stack().worker(channel_->handle().worker).engine().Abort(connection,
-                                                                       session_->Now());
+    session_->stack().worker(channel_->handle().worker).engine().Abort(connection, session_->Now());
   });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A connection of a session whose workers have threads: Recv and Release go through rings, everything
-// else is a step on the worker's thread. One thread at a time uses a connection.
+// A connection of a session whose workers have threads: Recv and Release go through rings,
+// everything else is a step on the worker's thread. One thread at a time uses a connection.
 
 #pragma once
 
@@ -23,7 +23,8 @@ class ThreadedConnection final : public Connection {
   ~ThreadedConnection() override;
 
   absl::StatusOr<size_t> Recv(std::span<Frag> frags, Nanos deadline) override;
-  // Tokens that name nothing are found on the worker's thread: counted there, and not reported here.
+  // Tokens that name nothing are found on the worker's thread: counted there, and not reported
+  // here.
   absl::Status Release(std::span<const Frag> frags) override;
   absl::Status Release(std::span<const Frag> frags, Fence fence) override;
   absl::StatusOr<size_t> Read(std::span<uint8_t> bytes, Nanos deadline) override;

@@ -2,8 +2,8 @@
 //
 // What the stack asks of a NIC: rx queues that split header from payload and can be bound to device
 // memory, flow rules that choose the queue, RSS for the rest, and frames out. TAP, AF_XDP and the
-// in-memory wire implement it. Set-up calls come from one control thread; each RxQueue is then polled
-// and sent on by one worker thread, and nothing on that path allocates, locks or logs.
+// in-memory wire implement it. Set-up calls come from one control thread; each RxQueue is then
+// polled and sent on by one worker thread, and nothing on that path allocates, locks or logs.
 
 #pragma once
 
@@ -82,19 +82,19 @@ struct RxQueueStats {
   Counter steered_bytes;          // Of these: written by the NIC into the binding's net_iovs.
   Counter host_bytes;             // Of these: in host pieces.
   Counter payload_bytes_bounced;  // Payload of steered flows that was first written to host memory.
-  Counter presteer_bytes;         // Unmatched on a bound queue: a flow's first frames or after idle.
-  Counter missteered_bytes;       // Unmatched on a bound queue for any other reason.
-  Counter elsewhere_bytes;        // Payload of kElsewhere frames, dropped unacknowledged.
-  Counter checksum_computed;      // Frames whose payload the NIC had to sum.
-  Counter drop_truncated;         // Fewer bytes than the lengths inside say, or longer than the vector.
+  Counter presteer_bytes;     // Unmatched on a bound queue: a flow's first frames or after idle.
+  Counter missteered_bytes;   // Unmatched on a bound queue for any other reason.
+  Counter elsewhere_bytes;    // Payload of kElsewhere frames, dropped unacknowledged.
+  Counter checksum_computed;  // Frames whose payload the NIC had to sum.
+  Counter drop_truncated;     // Fewer bytes than the lengths inside say, or longer than the vector.
   Counter drop_malformed;
   Counter drop_checksum;
   Counter drop_fragment;
-  Counter drop_pool_empty;        // Frames whose payload found no netmem (whole or in part).
+  Counter drop_pool_empty;  // Frames whose payload found no netmem (whole or in part).
   Counter drop_pool_empty_bytes;
-  Counter drop_revoked;           // The mapping was revoked while the frame was being written.
+  Counter drop_revoked;  // The mapping was revoked while the frame was being written.
   Counter tx_frames;
-  Counter tx_dropped;             // The device took no more.
+  Counter tx_dropped;  // The device took no more.
 };
 
 // A page pool and the door to the memory that it cuts. Both outlive their use by the queue.
@@ -111,15 +111,17 @@ class RxQueue {
   // batch.frame_count. 0 means that nothing is waiting now.
   virtual uint32_t Poll(RxBatch& batch) = 0;
 
-  // Sends one frame. False: the device had no room, the frame is lost (tx_dropped); TCP retransmits.
+  // Sends one frame. False: the device had no room, the frame is lost (tx_dropped); TCP
+  // retransmits.
   virtual bool Transmit(const TxFrame& frame) = 0;
 
   // A descriptor that poll(2) finds readable when frames wait; -1 for a NIC in memory.
   virtual int fd() const = 0;
 
-  // Binds / unbinds the queue's device memory; the queue's host memory was given at Start(). Control
-  // thread, while no worker polls this queue. Binding a bound queue is refused (kFailedPrecondition).
-  // Unbinding closes the pool's window; pieces out stay valid for their holders.
+  // Binds / unbinds the queue's device memory; the queue's host memory was given at Start().
+  // Control thread, while no worker polls this queue. Binding a bound queue is refused
+  // (kFailedPrecondition). Unbinding closes the pool's window; pieces out stay valid for their
+  // holders.
   virtual absl::Status Bind(const QueueMemory& memory) = 0;
   virtual void Unbind() = 0;
   virtual bool bound() const = 0;
@@ -134,7 +136,8 @@ struct NetdevInfo {
   MacAddress mac;
   uint32_t mtu = kMtuDefault;
   uint32_t queue_count = 1;
-  uint32_t gso_bytes_max = 0;  // The most payload of one TxFrame; 0: no super-frames, MTU-sized only.
+  uint32_t gso_bytes_max =
+      0;  // The most payload of one TxFrame; 0: no super-frames, MTU-sized only.
 };
 
 class Netdev {
@@ -150,13 +153,14 @@ class Netdev {
   // 0 <= index < info().queue_count.
   virtual RxQueue& queue(uint32_t index) = 0;
 
-  // Flow rules; the NIC obeys when the call returns (auto steering: from our next frame of the flow on).
+  // Flow rules; the NIC obeys when the call returns (auto steering: from our next frame of the flow
+  // on).
   virtual absl::StatusOr<FlowRuleId> AddRule(const FlowMatch& match, uint32_t queue) = 0;
   virtual absl::Status DeleteRule(FlowRuleId id) = 0;
   virtual std::vector<FlowRule> ListRules() const = 0;
 
-  // Spreads what no rule matches over these queues only (RSS indirection). A session calls it with the
-  // unbound queues whenever the bound ones change. Errors: kInvalidArgument for an empty list,
+  // Spreads what no rule matches over these queues only (RSS indirection). A session calls it with
+  // the unbound queues whenever the bound ones change. Errors: kInvalidArgument for an empty list,
   // kOutOfRange for a queue that is not there.
   virtual absl::Status SetRssQueues(std::span<const uint32_t> queues) = 0;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads received bytes back to host memory, for a user who asked for that (Read) and for the answer to a
-// ping. It stands here because nic/ is where the door to the bytes may be opened; the stack above holds
-// pieces only. Used on the worker's thread.
+// Reads received bytes back to host memory, for a user who asked for that (Read) and for the answer
+// to a ping. It stands here because nic/ is where the door to the bytes may be opened; the stack
+// above holds pieces only. Used on the worker's thread.
 
 #pragma once
 

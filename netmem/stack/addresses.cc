@@ -25,16 +25,16 @@ absl::StatusOr<Subnet> ParseSubnet(absl::string_view text) {
   const size_t slash = text.find('/');
   const std::optional<IpAddress> address = ParseIpAddress(text.substr(0, slash));
   if (!address.has_value()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "'", text, "' is no IP address; write one like 192.0.2.2 or 192.0.2.2/24"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", text, "' is no IP address; write one like 192.0.2.2 or 192.0.2.2/24"));
   }
   const uint32_t bits_max = address->is_v4() ? 32 : 128;
   Subnet subnet{*address, address->is_v4() ? 24u : 64u};
   if (slash != absl::string_view::npos &&
       (!absl::SimpleAtoi(text.substr(slash + 1), &subnet.prefix_bits) ||
        subnet.prefix_bits > bits_max)) {
-    return absl::InvalidArgumentError(absl::StrCat("the prefix length of '", text,
-                                                   "' is no number from 0 to ", bits_max));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the prefix length of '", text, "' is no number from 0 to ", bits_max));
   }
   return subnet;
 }
@@ -46,8 +46,8 @@ absl::StatusOr<Addresses> Addresses::Create(const std::vector<std::string>& addr
     absl::StatusOr<Subnet> subnet = ParseSubnet(text);
     if (!subnet.ok()) return subnet.status();
     if (!subnet->address.is_v4()) {
-      return absl::UnimplementedError(absl::StrCat(
-          "the stack serves IPv4 only, and '", text, "' is an IPv6 address; give an IPv4 one"));
+      return absl::UnimplementedError(absl::StrCat("the stack serves IPv4 only, and '", text,
+                                                   "' is an IPv6 address; give an IPv4 one"));
     }
     if (subnet->address.is_unspecified() || subnet->address.is_multicast() ||
         subnet->address.is_broadcast()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The addresses that a stack answers for, and which of its neighbours a packet goes to first. Made once
-// when the stack is; afterwards read by all workers.
+// The addresses that a stack answers for, and which of its neighbours a packet goes to first. Made
+// once when the stack is; afterwards read by all workers.
 
 #pragma once
 

@@ -14,7 +14,8 @@ namespace devmem {
 // Neighbours (address to MAC) that one worker remembers: sets of ways.
 inline constexpr uint32_t kNeighbourSets = 256;
 inline constexpr uint32_t kNeighbourWays = 4;
-inline constexpr Nanos kNeighbourAskInterval = 1 * kSecond;  // RFC 1122 section 2.3.2.1: at most 1/s.
+inline constexpr Nanos kNeighbourAskInterval =
+    1 * kSecond;                               // RFC 1122 section 2.3.2.1: at most 1/s.
 inline constexpr uint32_t kParkedFrames = 16;  // Waiting for an answer, header-only ones.
 
 // Frames on their way from one worker to another; more are dropped and counted.

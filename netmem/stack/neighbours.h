@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which Ethernet address a neighbour has: learned from ARP (RFC 826) and from the SYNs that we answer,
-// asked for when we open a connection ourselves. One table per worker, used on its thread; fixed size,
-// nothing allocates. A full set forgets the entry that was not used for the longest time: the
-// next frame to that neighbour asks again.
+// Which Ethernet address a neighbour has: learned from ARP (RFC 826) and from the SYNs that we
+// answer, asked for when we open a connection ourselves. One table per worker, used on its thread;
+// fixed size, nothing allocates. A full set forgets the entry that was not used for the longest
+// time: the next frame to that neighbour asks again.
 
 #pragma once
 
@@ -40,10 +40,11 @@ class Neighbours {
   // Whether to send a question for `address` now; at most one per kNeighbourAskInterval is due.
   bool MayAsk(const IpAddress& address, Nanos now);
 
-  // Keeps a header-only frame (at most kHeaderSlotBytes) until its neighbour is known. The oldest one
-  // parked gives way. False when the frame is too long.
+  // Keeps a header-only frame (at most kHeaderSlotBytes) until its neighbour is known. The oldest
+  // one parked gives way. False when the frame is too long.
   bool Park(const IpAddress& next_hop, std::span<const uint8_t> frame);
-  // A frame that waited for `address`, taken out; empty when none waits. Valid until the next Park().
+  // A frame that waited for `address`, taken out; empty when none waits. Valid until the next
+  // Park().
   std::span<uint8_t> TakeParked(const IpAddress& address);
 
  private:

@@ -48,8 +48,7 @@ absl::Status Stack::Start() {
     slice.region_id = host_region_->id();
     slice.region_offset = queue * config_.host_bytes_per_queue;
     slice.bytes = config_.host_bytes_per_queue;
-    absl::StatusOr<std::unique_ptr<PagePool>> pool =
-        PagePool::Create(slice, kFramePayloadBytesMax);
+    absl::StatusOr<std::unique_ptr<PagePool>> pool = PagePool::Create(slice, kFramePayloadBytesMax);
     if (!pool.ok()) return pool.status();
     host.push_back(QueueMemory{pool->get(), &host_attachment_->mapping()});
     host_pools_.push_back(*std::move(pool));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The stack on one netdev: a worker per rx queue, the host memory that unsteered payload goes to, and the
-// bindings. Control calls come from one thread; when workers run in threads of their own, an executor
-// carries each control step to the worker that it concerns.
+// The stack on one netdev: a worker per rx queue, the host memory that unsteered payload goes to,
+// and the bindings. Control calls come from one thread; when workers run in threads of their own,
+// an executor carries each control step to the worker that it concerns.
 
 #pragma once
 
@@ -35,8 +35,9 @@ class Stack {
   // Runs a step on the thread of a worker and returns when it is done.
   using Executor = std::function<void(uint32_t worker, const std::function<void()>& step)>;
 
-  // Allocates and attaches the host region, starts the netdev and makes the workers. The netdev outlives
-  // the stack. Errors: kOutOfRange for host_bytes_per_queue; the provider's, the netdev's, the engine's.
+  // Allocates and attaches the host region, starts the netdev and makes the workers. The netdev
+  // outlives the stack. Errors: kOutOfRange for host_bytes_per_queue; the provider's, the netdev's,
+  // the engine's.
   static absl::StatusOr<std::unique_ptr<Stack>> Create(Netdev* netdev, const Config& config);
   // No worker runs any more. Unbinds everything.
   ~Stack();
@@ -54,10 +55,11 @@ class Stack {
   void SetExecutor(Executor executor) { executor_ = std::move(executor); }
   void OnWorker(uint32_t worker, const std::function<void()>& step) const;
 
-  // Attaches the region to the netdev and restarts the queues' pools on the range. The request's owner
-  // and sizes are checked by the table; its region fields are filled in here.
+  // Attaches the region to the netdev and restarts the queues' pools on the range. The request's
+  // owner and sizes are checked by the table; its region fields are filled in here.
   //
-  // Errors: those of BindingTable::Bind() and Attachment::Create(); kFailedPrecondition when no queue
+  // Errors: those of BindingTable::Bind() and Attachment::Create(); kFailedPrecondition when no
+  // queue
   //         would stay unbound: what no rule matches has to arrive somewhere.
   absl::StatusOr<BindingId> Bind(const Region& region, BindRequest request, Nanos now);
   // Resets the binding's connections, ends its tokens, drops its memory. kNotFound.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A worker's turn: frames in, segments to the engine, and what the user takes and gives back. ARP, ping
-// and sending are in worker_link.cc.
+// A worker's turn: frames in, segments to the engine, and what the user takes and gives back. ARP,
+// ping and sending are in worker_link.cc.
 
 #include "netmem/stack/worker.h"
 
@@ -101,7 +101,8 @@ void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
   segment.payload_bytes = frame.placed_bytes;
   segment.cut = frame.placed_bytes < headers.payload_bytes;
   segment.pieces = batch_->PiecesOf(frame);
-  // Made where it stays: a copy in wide words right after the narrow writes waits for the store buffer.
+  // Made where it stays: a copy in wide words right after the narrow writes waits for the store
+  // buffer.
   ::new (&segment.options) TcpOptions(ParseTcpOptions(tcp->options()));
   if (frame.rx_class != RxClass::kSteered && visited + 1 < rings_->workers() && !IsForUs(segment)) {
     HandOver(frame, visited + 1, (config_.queue + 1) % rings_->workers());

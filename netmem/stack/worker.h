@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One worker of the stack: one rx queue with its pools, its TCP engine and its timers. Whoever runs it (the
-// caller of Recv, or a thread) calls Run(), and everything of the worker belongs to that thread; other
-// threads read counters and nothing else. Workers share the hand-over rings and the stack's addresses.
+// One worker of the stack: one rx queue with its pools, its TCP engine and its timers. Whoever runs
+// it (the caller of Recv, or a thread) calls Run(), and everything of the worker belongs to that
+// thread; other threads read counters and nothing else. Workers share the hand-over rings and the
+// stack's addresses.
 //
 //   Run():  poll the queue -> each frame to TCP, ARP or ping -> flush ACKs and data -> timers
 //
@@ -39,15 +40,15 @@ struct WorkerStats {
   Counter arp_in;
   Counter arp_replies;
   Counter echo_replies;
-  Counter not_ours;            // Frames for an address that is not ours.
-  Counter unresolved;          // Frames not sent: the neighbour is not known (yet).
-  Counter no_route;            // Frames not sent: outside of our subnets, and no gateway.
-  Counter handed_over;         // Frames given to another worker.
-  Counter handed_over_bytes;   // Payload that was copied along with them.
-  Counter handover_overflow;   // Frames lost because its ring was full.
-  Counter late_runs;           // Run() came more than a delayed-ACK time after a timer was due.
+  Counter not_ours;           // Frames for an address that is not ours.
+  Counter unresolved;         // Frames not sent: the neighbour is not known (yet).
+  Counter no_route;           // Frames not sent: outside of our subnets, and no gateway.
+  Counter handed_over;        // Frames given to another worker.
+  Counter handed_over_bytes;  // Payload that was copied along with them.
+  Counter handover_overflow;  // Frames lost because its ring was full.
+  Counter late_runs;          // Run() came more than a delayed-ACK time after a timer was due.
   Counter frags;
-  Counter bytes_read_back;     // Copied from device memory for Read().
+  Counter bytes_read_back;  // Copied from device memory for Read().
 };
 
 class Worker final : public SegmentSink {
@@ -70,19 +71,19 @@ class Worker final : public SegmentSink {
   Nanos NextDeadline() const { return engine_->NextDeadline(); }
   int fd() const { return queue_->fd(); }
 
-  // The queue's binding comes and goes. Unbinding resets the bound connections, ends every token and
-  // leaves the pool without references.
+  // The queue's binding comes and goes. Unbinding resets the bound connections, ends every token
+  // and leaves the pool without references.
   absl::Status Bind(const QueueMemory& device);
   void Unbind(Nanos now);
   bool bound() const { return tokens_.has_value(); }
 
-  // Received bytes as frags, in stream order; fewer than there are when `frags` or the token table is
-  // full. The connection is bound.
+  // Received bytes as frags, in stream order; fewer than there are when `frags` or the token table
+  // is full. The connection is bound.
   size_t TakeFrags(TcpConnection& connection, std::span<Frag> frags, Nanos now);
   // Received bytes, copied; takes exactly what it copies.
   size_t ReadBytes(TcpConnection& connection, std::span<uint8_t> to, Nanos now);
-  // Copies bytes of a frag that is held, from `skip_bytes` into it on, and leaves it held. False when the
-  // token names nothing or the frag is shorter.
+  // Copies bytes of a frag that is held, from `skip_bytes` into it on, and leaves it held. False
+  // when the token names nothing or the frag is shorter.
   bool ReadHeld(Token token, uint32_t skip_bytes, std::span<uint8_t> to);
   // Ends tokens. Returns how many were refused.
   size_t Release(std::span<const Frag> frags, Nanos now);
@@ -138,9 +139,10 @@ class Worker final : public SegmentSink {
   Neighbours neighbours_;
   WorkerStats stats_;
   RxQueueStats handed_stats_;  // Of payload that came by handing over.
-  Nanos now_ = 0;  // Of the call being served, for Emit().
+  Nanos now_ = 0;              // Of the call being served, for Emit().
 
-  // Filled anew for each segment; kept here because to zero them each time costs more than to fill them.
+  // Filled anew for each segment; kept here because to zero them each time costs more than to fill
+  // them.
   Segment segment_;
   TcpFrameSpec tx_spec_;
   std::unique_ptr<RxBatch> batch_;

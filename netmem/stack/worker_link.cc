@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A worker and its link: segments become frames, ARP (RFC 826) is asked and answered, pings (RFC 792) are
-// answered, and frames that belong to another worker are handed over.
+// A worker and its link: segments become frames, ARP (RFC 826) is asked and answered, pings (RFC
+// 792) are answered, and frames that belong to another worker are handed over.
 
 #include <algorithm>
 
@@ -43,8 +43,8 @@ void Worker::Emit(const OutSegment& segment) {
   frame.header = std::span(buffer).first(BuildTcpFrame(spec, buffer));
   frame.payload = segment.payload;
   frame.gso_segment_bytes = segment.gso_segment_bytes;
-  frame.l4_offset = static_cast<uint16_t>(kEthernetHeaderBytes +
-                                          (segment.flow.local.is_v4() ? 20 : 40));
+  frame.l4_offset =
+      static_cast<uint16_t>(kEthernetHeaderBytes + (segment.flow.local.is_v4() ? 20 : 40));
   if (mac != nullptr) [[likely]] {
     queue_->Transmit(frame);
     return;
@@ -57,13 +57,13 @@ void Worker::Emit(const OutSegment& segment) {
 
 void Worker::Ask(const IpAddress& next_hop) {
   std::array<uint8_t, 64> buffer;
-  const size_t bytes = BuildArpRequest(netdev_->info().mac, addresses_->SourceFor(next_hop),
-                                       next_hop, buffer);
+  const size_t bytes =
+      BuildArpRequest(netdev_->info().mac, addresses_->SourceFor(next_hop), next_hop, buffer);
   queue_->Transmit(TxFrame{std::span(buffer).first(bytes), {}});
 }
 
-// RFC 826, "Packet Reception": a question for one of our addresses is answered, and what concerns us is
-// remembered. `first_hand` is false for a copy that another worker passed on.
+// RFC 826, "Packet Reception": a question for one of our addresses is answered, and what concerns
+// us is remembered. `first_hand` is false for a copy that another worker passed on.
 void Worker::HandleArp(std::span<const uint8_t> header, bool first_hand, Nanos) {
   const std::optional<ArpPacket> arp = ArpPacket::Parse(header.subspan(kEthernetHeaderBytes));
   if (!arp.has_value() || !addresses_->IsOurs(arp->target_ip()) ||

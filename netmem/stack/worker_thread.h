@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A thread that runs one worker: turn after turn while there is work, asleep on the queue's descriptor
-// and an eventfd while there is none. Everything of the worker belongs to this thread; others hand it
-// steps to run (control path) or fill rings and wake it.
+// A thread that runs one worker: turn after turn while there is work, asleep on the queue's
+// descriptor and an eventfd while there is none. Everything of the worker belongs to this thread;
+// others hand it steps to run (control path) or fill rings and wake it.
 
 #pragma once
 
@@ -50,8 +50,8 @@ class WorkerThread {
   void Run(const std::function<void()>& step);
   // The same without waiting for it; never run when the thread stops first.
   void Post(std::function<void()> step);
-  // Makes a sleeping thread take a turn. Any thread. A ring that was filled before this call is seen by
-  // that turn.
+  // Makes a sleeping thread take a turn. Any thread. A ring that was filled before this call is
+  // seen by that turn.
   void Wake();
 
  private:
@@ -73,12 +73,12 @@ class WorkerThread {
   const UniqueFd wake_;
   std::atomic<bool> stop_{false};
   // True from before the thread's last look at its rings until it is awake again. Sequentially
-  // consistent with the fences in Wake() and Sleep(): either the sleeper sees the filled ring, or the
-  // waker sees the flag.
+  // consistent with the fences in Wake() and Sleep(): either the sleeper sees the filled ring, or
+  // the waker sees the flag.
   std::atomic<bool> asleep_{false};
   std::mutex mutex_;
   std::condition_variable step_done_;
-  std::deque<Step*> steps_;                    // Guarded by mutex_.
+  std::deque<Step*> steps_;                   // Guarded by mutex_.
   std::deque<std::function<void()>> posted_;  // Guarded by mutex_.
   std::thread thread_;
 };

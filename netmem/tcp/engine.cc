@@ -222,8 +222,8 @@ bool TcpEngine::TakePiece(TcpConnection& connection, Piece* piece) {
   return true;
 }
 
-// Cheap while the peer has a window to go on with, half of what it may have or two largest frames: the
-// next acknowledgment tells the rest.
+// Cheap while the peer has a window to go on with, half of what it may have or two largest frames:
+// the next acknowledgment tells the rest.
 void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
   if (!CanReceiveData(connection.state)) return;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();

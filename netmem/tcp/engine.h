@@ -74,7 +74,8 @@ class TcpEngine {
 
   // --- What drives it ---
   void Input(const Segment& segment, Nanos now);
-  // Fetches the line where the lookup of this flow will begin; for a whole batch before its Input()s.
+  // Fetches the line where the lookup of this flow will begin; for a whole batch before its
+  // Input()s.
   void Prefetch(const FlowKey& flow) const { table_.Prefetch(table_.Hash(flow)); }
   void Flush(Nanos now);
   void Expire(Nanos now);

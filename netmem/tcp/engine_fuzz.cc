@@ -273,7 +273,10 @@ class EngineFuzz {
   void Check(const TcpConnection& connection) {
     const Receiver& receiver = connection.receiver;
     Seen& seen = seen_[h_.engine->IdOf(connection).index];
-    if (seen.generation != connection.generation) seen = Seen{.generation = connection.generation};
+    if (seen.generation != connection.generation) {
+      seen = Seen();
+      seen.generation = connection.generation;
+    }
     if (receiver.right_edge() < receiver.rcv_nxt()) Fail("rcv_nxt passed the right edge");
     const Sender& sender = connection.sender;
     if (sender.snd_una() > sender.snd_nxt() || sender.snd_nxt() > sender.snd_max()) {

@@ -149,10 +149,10 @@ uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection) {
 }
 
 // How much of its promise a connection may be told. Promises go beyond what there is: two segments
-// for each connection, and rounding. When the memory is gone all the same, the window shuts, and the
-// promise waits for memory. A peer must put up with that (RFC 9293 section 3.8.6), and then probes
-// with patience; left open, it would send in vain until it times out. Less than a segment, or an
-// eighth of the pool where segments are huge, is not worth one.
+// for each connection, and rounding. When the memory is gone all the same, the window shuts, and
+// the promise waits for memory. A peer must put up with that (RFC 9293 section 3.8.6), and then
+// probes with patience; left open, it would send in vain until it times out. Less than a segment,
+// or an eighth of the pool where segments are huge, is not worth one.
 uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
   const PagePool& pool = PoolOf(connection);
   const uint64_t promised = connection.receiver.outstanding_bytes();
