@@ -231,6 +231,7 @@ TEST(ReceiverTest, ABoundOnTheBytesCutsTheStream) {
       options, [&](const auto& ports) { SendAndReadAnswer(ports[0], Content(50'000'000)); });
   ASSERT_EQ(result.streams.size(), 1u);
   EXPECT_TRUE(result.streams[0].status.ok());
+  EXPECT_TRUE(result.streams[0].cut);
   EXPECT_GE(result.streams[0].bytes, 100'000u);
   EXPECT_LT(result.streams[0].bytes, 50'000'000u);
 }

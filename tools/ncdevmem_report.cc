@@ -51,7 +51,8 @@ std::string HumanBytes(uint64_t bytes) {
 }
 
 std::string EndOf(const StreamResult& stream) {
-  return stream.status.ok() ? "end of stream" : std::string(stream.status.message());
+  if (!stream.status.ok()) return std::string(stream.status.message());
+  return stream.cut ? "as many bytes as asked for" : "end of stream";
 }
 
 std::vector<JsonObject> StreamsJson(const RunResult& result) {

@@ -28,6 +28,7 @@ RunResult GoodRun() {
                             .bound = true,
                             .bytes = 5'000'000'000,
                             .frags = 7,
+                            .cut = false,
                             .sha256 = "abc",
                             .status = absl::OkStatus()});
   result.streams.push_back({.index = 1,
@@ -38,6 +39,7 @@ RunResult GoodRun() {
                             .bound = false,
                             .bytes = 1000,
                             .frags = 0,
+                            .cut = false,
                             .sha256 = "def",
                             .status = absl::OkStatus()});
   result.region_bytes = 64u << 20;
@@ -102,6 +104,14 @@ TEST(NcdevmemReportTest, ALeakOrAFailedStreamIsNoSuccess) {
   EXPECT_EQ(ReportFailures(broken),
             "stream 0 from 192.0.2.1:40000 after 5000000000 bytes: reset by the peer\n");
   EXPECT_EQ(ReportFailures(GoodRun()), "");
+}
+
+TEST(NcdevmemReportTest, AStreamThatWasCutDoesNotClaimItsEnd) {
+  RunResult result = GoodRun();
+  result.streams[0].cut = true;
+  const auto json = nlohmann::json::parse(ReportJson(result));
+  EXPECT_EQ(json["streams"][0]["end"], "as many bytes as asked for");
+  EXPECT_EQ(json["streams"][1]["end"], "end of stream");
 }
 
 TEST(NcdevmemReportTest, ARefusalSaysWhichBackendRefusedAndWhyItWasChosen) {

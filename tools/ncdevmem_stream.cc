@@ -74,8 +74,8 @@ Stream::Step Stream::AfterBytes() {
     const absl::Status sent = Reply();
     if (!sent.ok()) return End(sent);
   }
-  const bool enough = policy_->bytes_max != 0 && result_.bytes >= policy_->bytes_max;
-  return enough ? End(absl::OkStatus()) : Step::kProgress;
+  result_.cut = policy_->bytes_max != 0 && result_.bytes >= policy_->bytes_max;
+  return result_.cut ? End(absl::OkStatus()) : Step::kProgress;
 }
 
 // What is held may be just what the sender waits for, so half of it goes back.

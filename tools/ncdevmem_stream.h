@@ -45,6 +45,7 @@ struct StreamResult {
   bool bound = false;
   uint64_t bytes = 0;
   uint64_t frags = 0;
+  bool cut = false;     // Ended here because --bytes was reached, not by the peer.
   std::string sha256;   // Empty when not asked for.
   absl::Status status;  // How it ended.
 };

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left when ncdevmem is ended by force, or by its user, in the middle of a transfer: nothing."""
+"""What is left when ncdevmem is ended by force, or by its user, in the middle of a transfer:
+nothing."""
 
 import re
 import signal

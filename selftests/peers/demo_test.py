@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The front door itself: tools/demo proves its run, prints what it promises, and leaves nothing behind,
-however it ends."""
+"""The front door itself: tools/demo proves its run, prints what it promises, and leaves nothing
+behind, however it ends."""
 
 import json
 import os

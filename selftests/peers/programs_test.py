@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peers of programs that are written on the public interface: two regions at once, a web server under
-load, and the example of the tutorial."""
+"""Peers of programs that are written on the public interface: two regions at once, a web server
+under load, and the example of the tutorial."""
 
 import re
 import unittest

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ordinary programs send to ncdevmem, or serve what it fetches: the bytes that landed have the hash of
-what was sent, the connection closes cleanly, and nothing stays behind."""
+"""Ordinary programs send to ncdevmem, or serve what it fetches: the bytes that landed have the
+hash of what was sent, the connection closes cleanly, and nothing stays behind."""
 
 import hashlib
 import re

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ncdevmem refuses, and how: with an exit status, a message that names the value and what to do,
-and nothing left behind."""
+"""What ncdevmem refuses, and how: with an exit status, a message that names the value and what to
+do, and nothing left behind."""
 
 import pathlib
 import shutil

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tools/demo and tools/bench make of the numbers that they measured, on numbers made up here."""
+"""What tools/demo and tools/bench make of the numbers that they measured, on numbers made up
+here."""
 
 import importlib.machinery
 import importlib.util
@@ -49,13 +50,15 @@ class BenchTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         loader = importlib.machinery.SourceFileLoader("bench", str(ROOT / "tools" / "bench"))
-        cls.bench = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", loader))
+        spec = importlib.util.spec_from_loader("bench", loader)
+        cls.bench = importlib.util.module_from_spec(spec)
         dont_write, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         loader.exec_module(cls.bench)
         sys.dont_write_bytecode = dont_write
 
     def figure(self, name, **fields):
-        return self.bench.figure_of({"run_name": name, "cpu_time": 2.0, "time_unit": "us", **fields})
+        entry = {"run_name": name, "cpu_time": 2.0, "time_unit": "us", **fields}
+        return self.bench.figure_of(entry)
 
     def test_a_counter_of_the_benchmarks_own_name_is_its_figure(self):
         self.assertEqual(self.figure("rx_ns/manual_time", rx_ns=70.5), ("rx_ns", 70.5))

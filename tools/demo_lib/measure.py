@@ -28,8 +28,8 @@ def machine():
 
 
 def pinned_cpus():
-    """(the receiver's CPU, the sender's): the last two that we may use, or None, None where there is
-    only one."""
+    """(the receiver's CPU, the sender's): the last two that we may use, or None, None where there
+    is only one."""
     cpus = sorted(os.sched_getaffinity(0))
     return (cpus[-1], cpus[-2]) if len(cpus) > 1 else (None, None)
 

@@ -2,9 +2,9 @@
 """Network namespaces and processes that cannot outlive whoever made them. Used by tools/demo and by
 selftests/peers, on one thread.
 
-A namespace is held by a process that reads from a pipe of ours, so it goes when we close the pipe and
-also when we are killed. Every process that is started in it gets SIGKILL from the kernel when our
-thread ends."""
+A namespace is held by a process that reads from a pipe of ours, so it goes when we close the pipe
+and also when we are killed. Every process that is started in it gets SIGKILL from the kernel when
+our thread ends."""
 
 import contextlib
 import ctypes
@@ -183,8 +183,9 @@ class Namespace:
         return process
 
     def start_when_ready(self, *argv, timeout_s=READY_TIMEOUT_S, **streams):
-        """Starts a program that takes `--ready-fd FD`, and returns once it has written there. Raises
-        Failed when it ends before; its standard error, if it is a pipe, is then in the text."""
+        """Starts a program that takes `--ready-fd FD`, and returns once it has written there.
+        Raises Failed when it ends before; its standard error, if it is a pipe, is then in the
+        text."""
         ready, told = os.pipe()
         process = self.start(*argv, "--ready-fd", told, pass_fds=(told,), **streams)
         os.close(told)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three ways to receive that tools/demo compares, each in network namespaces of its own: devmem over
-a TAP, and the kernel's TCP over a veth pair with two kinds of copy. One run is one connection from the
-same kernel sender with the same content; sender and receiver are pinned the same way in all of them."""
+"""The three ways to receive that tools/demo compares, each in network namespaces of its own:
+devmem over a TAP, and the kernel's TCP over a veth pair with two kinds of copy. One run is one
+connection from the same kernel sender with the same content; sender and receiver are pinned the
+same way in all of them."""
 
 import contextlib
 import json
@@ -62,8 +63,8 @@ class Programs:
 
 
 def report_of(process, byte_count):
-    """The JSON object that a program prints at its end; raises Failed with what it complained about."""
-    status = process.wait(60 + byte_count * SLOWEST_S_PER_BYTE)
+    """The JSON object that a program prints at its end; raises Failed with what it complained
+    about.""" status = process.wait(60 + byte_count * SLOWEST_S_PER_BYTE)
     if status != 0:
         said = process.popen.stderr.read().decode(errors="replace").strip()
         raise Failed(f"{process.name} failed with status {status}: {said}")
@@ -108,8 +109,9 @@ class DevmemPath:
         return figures
 
     def verified_run(self, byte_count):
-        """Both sides hash the stream while it flows; a ping and a connection without a flow rule run
-        beside it. Returns the receiver's report, the sender's, the ping's and the unsteered one's."""
+        """Both sides hash the stream while it flows; a ping and a connection without a flow rule
+        run beside it. Returns the receiver's report, the sender's, the ping's and the unsteered
+        one's."""
         # An empty connection at the end lets the receiver finish after everything else has.
         receiver = self._start("--sha256", "--unsteered-port", UNSTEERED_PORT, "--count", 2,
                                timed=False)
@@ -160,8 +162,8 @@ class CopyPath:
 
 
 def measure_everything(programs, options, say):
-    """The verified run and the interleaved rounds; returns the fields of the demo's result that come
-    from measuring."""
+    """The verified run and the interleaved rounds; returns the fields of the demo's result that
+    come from measuring."""
     with contextlib.ExitStack() as stack:
         devmem = DevmemPath(programs, options.steering, stack)
         copy = CopyPath(programs, stack)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what the runs measured to the one JSON object and the table of tools/demo. Pure functions: no
-clock, no files, no terminal but the one that the caller tells about."""
+"""From what the runs measured to the one JSON object and the table of tools/demo. Pure functions:
+no clock, no files, no terminal but the one that the caller tells about."""
 
 import textwrap
 
@@ -116,7 +116,8 @@ def table(result, terminal):
     machine = result["machine"]
     lines = [
         "",
-        style.bold(f"{_size(result['bytes'])} of TCP into a {_size(result['region_bytes'])} region"),
+        style.bold(f"{_size(result['bytes'])} of TCP into a "
+                   f"{_size(result['region_bytes'])} region"),
         f"A kernel sender, TAP device {result['device']}, steering {result['steering']}, bound rx "
         f"queue {result['queue']}; {machine['cpus']} CPUs, {machine['cpu']}, Linux "
         f"{machine['kernel']}",
