@@ -96,7 +96,8 @@ class PeerCase(unittest.TestCase):
 
     def wait_until_listening(self, port):
         """Until a kernel socket listens on `port`. Asks again and again: the kernel tells
-        nobody.""" deadline = time.monotonic() + WATCHDOG_S
+        nobody."""
+        deadline = time.monotonic() + WATCHDOG_S
         while not self.namespace.run("ss", "-Hltn", f"sport = :{port}").stdout.strip():
             self.assertLess(time.monotonic(), deadline, f"nobody listens on port {port}")
 

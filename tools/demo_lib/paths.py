@@ -64,7 +64,8 @@ class Programs:
 
 def report_of(process, byte_count):
     """The JSON object that a program prints at its end; raises Failed with what it complained
-    about.""" status = process.wait(60 + byte_count * SLOWEST_S_PER_BYTE)
+    about."""
+    status = process.wait(60 + byte_count * SLOWEST_S_PER_BYTE)
     if status != 0:
         said = process.popen.stderr.read().decode(errors="replace").strip()
         raise Failed(f"{process.name} failed with status {status}: {said}")
