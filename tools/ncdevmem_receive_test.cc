@@ -77,6 +77,10 @@ class Client {
   // Says that it is done, and reads the answer to its end.
   std::string Finish() {
     ::shutdown(socket_.get(), SHUT_WR);
+    return ReadAnswer();
+  }
+  // Until the receiver closes, in order or with a reset.
+  std::string ReadAnswer() {
     std::string answer;
     char part[4096];
     ssize_t got = 0;
@@ -250,8 +254,13 @@ TEST(ReceiverTest, AStopEndsTheRunWithoutLeavingAnythingHeld) {
   hooks.stopped = [&stop] { return stop; };
   hooks.progress = [&stop](const Progress& progress) { stop |= progress.bytes > 0; };
   std::thread thread;
+  // The client never ends its stream, so the run cannot end by itself.
   hooks.ready = [&] {
-    thread = std::thread([&] { SendAndReadAnswer(port, Content(100'000'000)); });
+    thread = std::thread([&] {
+      Client client(port);
+      client.Send(Content(1'000'000));
+      client.ReadAnswer();
+    });
   };
   const RunResult result = Receiver(options, hooks).Run();
   thread.join();

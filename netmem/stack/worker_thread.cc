@@ -34,8 +34,7 @@ void WorkerThread::Stop() {
 }
 
 void WorkerThread::Wake() {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (!asleep_.exchange(false, std::memory_order_seq_cst)) return;
+  if (!asleep_.exchange(false, std::memory_order_acq_rel)) return;
   const uint64_t one = 1;
   (void)!write(wake_.get(), &one, sizeof(one));
 }
@@ -91,8 +90,7 @@ void WorkerThread::Loop() {
 }
 
 void WorkerThread::Sleep() {
-  asleep_.store(true, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  (void)asleep_.exchange(true, std::memory_order_acq_rel);
   // A last look, now that wakers see the flag.
   const Nanos now = clock_->Now();
   const bool found = RunSteps() || worker_->Run(now) != 0 || owner_->AfterRun(*worker_, now);
@@ -100,7 +98,7 @@ void WorkerThread::Sleep() {
     const std::array<int, 2> fds = {worker_->fd(), wake_.get()};
     clock_->Wait(fds, std::min(worker_->NextDeadline(), owner_->NextCall(*worker_, now)));
   }
-  asleep_.store(false, std::memory_order_seq_cst);
+  (void)asleep_.exchange(false, std::memory_order_acq_rel);
   uint64_t count = 0;
   (void)!read(wake_.get(), &count, sizeof(count));
 }

@@ -72,9 +72,9 @@ class WorkerThread {
   Owner* const owner_;
   const UniqueFd wake_;
   std::atomic<bool> stop_{false};
-  // True from before the thread's last look at its rings until it is awake again. Sequentially
-  // consistent with the fences in Wake() and Sleep(): either the sleeper sees the filled ring, or
-  // the waker sees the flag.
+  // True from before the thread's last look at its rings until it is awake again. Written by
+  // exchanges only, so that each one sees what came before the ones before it: either the waker's
+  // comes first, and the sleeper's last look sees the filled ring, or the waker finds the flag up.
   std::atomic<bool> asleep_{false};
   std::mutex mutex_;
   std::condition_variable step_done_;
