@@ -250,8 +250,8 @@ class Session {
   // kThread it does nothing. Returns the number of frames handled.
   virtual uint32_t Drive() = 0;
   // Becomes readable when Drive() has something to do, or, in kThread, when a connection or a
-  // listener has news. One descriptor for the session, good for poll, epoll and io_uring; -1 for a
-  // NIC in memory.
+  // listener has news. Call Drive() just before you poll: it arms the timer behind this. One
+  // descriptor for the session, good for poll, epoll and io_uring; -1 for a NIC in memory.
   virtual int fd() const = 0;
   // Waits until fd() would be readable, or for the deadline.
   virtual void Wait(Nanos deadline) = 0;
