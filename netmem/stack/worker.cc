@@ -49,7 +49,7 @@ uint32_t Worker::Run(Nanos now) {
   now_ = now;
   uint32_t done = TakeHandedOver(now);
   const uint32_t frames = queue_->Poll(*batch_);
-  for (uint32_t i = 0; i < frames; ++i) engine_->Prefetch(batch_->frames[i].headers.flow);
+  Prefetch(frames);
   for (uint32_t i = 0; i < frames; ++i) Handle(batch_->frames[i], now);
   engine_->Flush(now);
   const Nanos deadline = engine_->NextDeadline();
@@ -60,6 +60,16 @@ uint32_t Worker::Run(Nanos now) {
     ++done;
   }
   return frames + done;
+}
+
+// Two rounds over the batch: where each lookup begins, then the connections that they lead to, so
+// that the misses of all frames are under way together.
+void Worker::Prefetch(uint32_t frames) {
+  for (uint32_t i = 0; i < frames; ++i) {
+    hashes_[i] = engine_->HashOf(batch_->frames[i].headers.flow);
+    engine_->PrefetchLookup(hashes_[i]);
+  }
+  for (uint32_t i = 0; i < frames; ++i) engine_->PrefetchConnection(hashes_[i]);
 }
 
 void Worker::Handle(const RxDescriptor& frame, Nanos now) {

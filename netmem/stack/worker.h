@@ -111,6 +111,7 @@ class Worker final : public SegmentSink {
   Worker(const Config& config, Netdev* netdev, const QueueMemory& host, const Addresses* addresses,
          HandoverRings* rings);
 
+  void Prefetch(uint32_t frames);
   void Handle(const RxDescriptor& frame, Nanos now);
   // `visited`: workers that had this frame before and did not know it.
   void HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now);
@@ -146,6 +147,7 @@ class Worker final : public SegmentSink {
   Segment segment_;
   TcpFrameSpec tx_spec_;
   std::unique_ptr<RxBatch> batch_;
+  std::array<uint64_t, kBatchFramesMax> hashes_;  // Of the flows of the batch.
   std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_in_;
   std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_out_;
 };

@@ -25,23 +25,21 @@ absl::StatusOr<ConnectionTable> ConnectionTable::Create(uint32_t connections_max
   return ConnectionTable(std::move(entries), connections_max, seed);
 }
 
-ConnectionTable::InsertResult ConnectionTable::Insert(const FlowKey& flow, uint32_t index) {
-  const uint64_t hash = Hash(flow);
-  if (Find(flow, hash).has_value()) return InsertResult::kPresent;
-  if (size_ == connections_max_) return InsertResult::kFull;
+bool ConnectionTable::Insert(uint64_t hash, uint32_t index) {
+  if (size_ == connections_max_) return false;
   size_t slot = Home(hash);
   while (entries_[slot].index_plus_one != 0) slot = (slot + 1) & mask_;
-  entries_[slot] = Entry{flow, index + 1, static_cast<uint32_t>(hash)};
+  entries_[slot] = Entry{index + 1, static_cast<uint32_t>(hash)};
   ++size_;
-  return InsertResult::kInserted;
+  return true;
 }
 
-bool ConnectionTable::Erase(const FlowKey& flow) {
-  size_t hole = Home(Hash(flow));
-  while (entries_[hole].index_plus_one != 0 && !(entries_[hole].flow == flow)) {
+bool ConnectionTable::Erase(uint64_t hash, uint32_t index) {
+  size_t hole = Home(hash);
+  while (entries_[hole].index_plus_one != index + 1) {
+    if (entries_[hole].index_plus_one == 0) return false;
     hole = (hole + 1) & mask_;
   }
-  if (entries_[hole].index_plus_one == 0) return false;
   // An entry behind the hole may move into it if that does not put it before its home slot.
   for (size_t slot = (hole + 1) & mask_; entries_[slot].index_plus_one != 0;
        slot = (slot + 1) & mask_) {

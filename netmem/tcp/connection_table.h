@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP's own lookup: from the 4-tuple of a segment to the index of its connection. A flat open-
-// addressing table, one per worker and used on its thread alone; a lookup costs one cache miss as a
-// rule. (Which rx queue a flow goes to is not decided here but by the NIC's flow rules.)
+// TCP's own lookup: from the hash of a segment's 4-tuple to the index of its connection. A flat
+// open-addressing table, one per worker and used on its thread alone. (Which rx queue a flow goes
+// to is not decided here but by the NIC's flow rules.)
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -16,18 +15,20 @@
 
 namespace devmem {
 
-// Linear probing over entries of one cache line with the whole key inside. At most half of the
-// slots are in use, so a lookup looks at 1.5 lines on average, and those are neighbours. Deletion
-// closes the gap by moving later entries back: no tombstones, so the table does not age.
+// Linear probing over entries of 8 bytes, so that one cache line holds eight of them and a lookup
+// looks at one line as a rule. An entry has 32 bits of the hash and no key: the key is in the
+// connection, whose first line the caller needs anyway and compares. At most half of the slots are
+// in use. Deletion closes the gap by moving later entries back: no tombstones, so the table does
+// not age.
 //
 // Invariant: between the home slot of an entry (its hash modulo the slots) and the entry itself no
 // slot is empty.
 class ConnectionTable {
  public:
-  enum class InsertResult : uint8_t { kInserted, kPresent, kFull };
+  static constexpr uint32_t kNone = UINT32_MAX;
 
   // A table for up to `connections_max` entries. `seed` is random and secret: without it a peer
-  // could choose ports that all meet in one slot. Memory is touched as it is used: 128 to 256 bytes
+  // could choose ports that all meet in one slot. Memory is touched as it is used: 16 to 32 bytes
   // of address space per connection.
   //
   // Errors: kInvalidArgument    `connections_max` is 0 or more than kConnectionsMax.
@@ -40,35 +41,41 @@ class ConnectionTable {
   // Fetches the line where a lookup of `hash` begins; call it for a whole batch before its lookups.
   void Prefetch(uint64_t hash) const { __builtin_prefetch(&entries_[Home(hash)]); }
 
-  // The index that was stored under `flow`.
-  std::optional<uint32_t> Find(const FlowKey& flow, uint64_t hash) const {
+  // An index stored under `hash` that `same(index)` accepts, by a look at the key in the
+  // connection; kNone when there is none. Two keys may share all 32 bits, so more than one may be
+  // offered.
+  template <typename Same>
+  uint32_t Find(uint64_t hash, Same same) const {
     const uint32_t tag = static_cast<uint32_t>(hash);
     for (size_t slot = Home(hash);; slot = (slot + 1) & mask_) {
-      const Entry& entry = entries_[slot];
-      if (entry.index_plus_one == 0) return std::nullopt;
-      if (entry.tag == tag && entry.flow == flow) return entry.index_plus_one - 1;
+      const Entry entry = entries_[slot];
+      if (entry.index_plus_one == 0) return kNone;
+      if (entry.tag == tag && same(entry.index_plus_one - 1)) return entry.index_plus_one - 1;
     }
   }
-  std::optional<uint32_t> Find(const FlowKey& flow) const { return Find(flow, Hash(flow)); }
+  // The first index stored under `hash`, which is the right one but for one lookup in 2^32: enough
+  // to fetch the connection's lines ahead.
+  uint32_t Guess(uint64_t hash) const {
+    return Find(hash, [](uint32_t) { return true; });
+  }
 
-  // Stores `index` (below UINT32_MAX) under `flow`. Nothing changes when the key is present already
-  // or the table holds connections_max() entries.
-  InsertResult Insert(const FlowKey& flow, uint32_t index);
+  // Stores `index` (below UINT32_MAX), which is not in the table, under `hash`. False, and nothing
+  // changed, when the table holds connections_max() entries.
+  bool Insert(uint64_t hash, uint32_t index);
 
-  // Removes the entry. Returns false when there is none.
-  bool Erase(const FlowKey& flow);
+  // Removes the entry of `index`. Returns false when there is none.
+  bool Erase(uint64_t hash, uint32_t index);
 
   uint32_t size() const { return size_; }
   uint32_t connections_max() const { return connections_max_; }
 
  private:
   // Zero memory is an empty slot.
-  struct alignas(64) Entry {
-    FlowKey flow;
+  struct Entry {
     uint32_t index_plus_one;
     uint32_t tag;  // The low half of the hash; it also tells the home slot.
   };
-  static_assert(sizeof(Entry) == 64);
+  static_assert(sizeof(Entry) == 8);
 
   ConnectionTable(LazyArray<Entry> entries, uint32_t connections_max, uint64_t seed)
       : entries_(std::move(entries)),

@@ -119,11 +119,6 @@ uint64_t TcpEngine::promised_bytes(bool bound) const {
   return device_ledger_.has_value() ? device_ledger_->promised_bytes() : 0;
 }
 
-uint32_t TcpEngine::IndexOf(const TcpConnection& connection) const {
-  const auto* slot = reinterpret_cast<const Slot*>(&connection);
-  return static_cast<uint32_t>(slot - &slots_[0]);
-}
-
 TcpConnection* TcpEngine::NewConnection(const FlowKey& flow, bool bound) {
   if (free_plus_one_ == 0 && fresh_ == slots_.size() && !RecycleTimeWait()) return nullptr;
   uint32_t index = 0;
@@ -133,7 +128,7 @@ TcpConnection* TcpEngine::NewConnection(const FlowKey& flow, bool bound) {
   } else {
     index = fresh_++;
   }
-  if (table_.Insert(flow, index) != ConnectionTable::InsertResult::kInserted) {
+  if (!table_.Insert(table_.Hash(flow), index)) {
     slots_[index].next_free_plus_one = free_plus_one_;
     free_plus_one_ = index + 1;
     return nullptr;
@@ -171,7 +166,7 @@ void TcpEngine::Free(TcpConnection& connection) {
 // A closed connection that its user still holds has left the table already, and a new one may have
 // its 4-tuple.
 void TcpEngine::EraseFromTable(const TcpConnection& connection) {
-  if (table_.Find(connection.flow) == IndexOf(connection)) (void)table_.Erase(connection.flow);
+  (void)table_.Erase(table_.Hash(connection.flow), IndexOf(connection));
 }
 
 void TcpEngine::Mark(const TcpConnection& connection, uint8_t flag) {
@@ -206,7 +201,7 @@ bool TcpEngine::Knows(const Segment& segment) const {
   if (last_index_ != kNoConnectionIndex && slots_[last_index_].connection().flow == segment.flow) {
     return true;
   }
-  if (table_.Find(segment.flow).has_value()) return true;
+  if (InUse(segment.flow)) return true;
   return segment.has(kTcpSyn) && ListenerFor(segment.flow) != nullptr;
 }
 

@@ -22,6 +22,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -74,9 +75,16 @@ class TcpEngine {
 
   // --- What drives it ---
   void Input(const Segment& segment, Nanos now);
-  // Fetches the line where the lookup of this flow will begin; for a whole batch before its
-  // Input()s.
-  void Prefetch(const FlowKey& flow) const { table_.Prefetch(table_.Hash(flow)); }
+  // For a whole batch before its segments, in two rounds: the first fetches where the lookup of a
+  // flow begins, the second the lines of the connection that it leads to.
+  uint64_t HashOf(const FlowKey& flow) const { return table_.Hash(flow); }
+  void PrefetchLookup(uint64_t hash) const { table_.Prefetch(hash); }
+  void PrefetchConnection(uint64_t hash) const {
+    const uint32_t index = table_.Guess(hash);
+    if (index == ConnectionTable::kNone) return;
+    const auto* line = reinterpret_cast<const uint8_t*>(&slots_[index]);
+    for (uint32_t n = 0; n < kHotLines; ++n) __builtin_prefetch(line + n * 64, 1);
+  }
   void Flush(Nanos now);
   void Expire(Nanos now);
   Nanos NextDeadline() const { return wheel_.NextDeadline(); }
@@ -102,7 +110,7 @@ class TcpEngine {
   std::optional<ConnectionId> Accept(ListenerId id);
   // Sends a SYN. Errors: kAlreadyExists for a 4-tuple in use, kResourceExhausted.
   absl::StatusOr<ConnectionId> Connect(const FlowKey& flow, bool bound, Nanos now);
-  bool InUse(const FlowKey& flow) const { return table_.Find(flow).has_value(); }
+  bool InUse(const FlowKey& flow) const { return IndexOf(flow) != ConnectionTable::kNone; }
 
   // The connection, until the user detaches it; nullptr for a handle that names none.
   TcpConnection* Find(ConnectionId id);
@@ -140,12 +148,14 @@ class TcpEngine {
   const ReassemblyRanges& ranges() const { return ranges_; }
 
  private:
-  struct Slot {
-    alignas(TcpConnection) std::array<uint8_t, sizeof(TcpConnection)> memory;
+  // What a slot keeps when its connection goes, and the connection behind it: the two share the
+  // first cache line.
+  struct alignas(64) Slot {
     uint32_t generation;
     uint32_t next_free_plus_one;
     uint8_t constructed;
     uint8_t list_flags;  // kInFlush | kInChanged | kInCredit; outlives the connection.
+    alignas(TcpConnection) std::array<uint8_t, sizeof(TcpConnection)> memory;
 
     TcpConnection& connection() { return *reinterpret_cast<TcpConnection*>(memory.data()); }
     const TcpConnection& connection() const {
@@ -153,6 +163,8 @@ class TcpEngine {
     }
   };
   static constexpr uint8_t kInFlush = 1, kInChanged = 2, kInCredit = 4;
+  // From the slot's start, what receiving in order and acknowledging it touches.
+  static constexpr uint32_t kHotLines = 5;
 
   struct Listener {
     ListenerId id = 0;  // 0: a free entry.
@@ -170,7 +182,16 @@ class TcpEngine {
 
   // engine.cc
   static absl::Status NotBound();
-  uint32_t IndexOf(const TcpConnection& connection) const;
+  uint32_t IndexOf(const TcpConnection& connection) const {
+    const auto* memory = reinterpret_cast<const uint8_t*>(&connection) - offsetof(Slot, memory);
+    return static_cast<uint32_t>(reinterpret_cast<const Slot*>(memory) - &slots_[0]);
+  }
+  // The index of the flow's connection, or ConnectionTable::kNone.
+  uint32_t IndexOf(const FlowKey& flow) const { return IndexOf(flow, table_.Hash(flow)); }
+  uint32_t IndexOf(const FlowKey& flow, uint64_t hash) const {
+    return table_.Find(hash,
+                       [&](uint32_t index) { return slots_[index].connection().flow == flow; });
+  }
   TcpConnection* NewConnection(const FlowKey& flow, bool bound);
   void Free(TcpConnection& connection);
   void EraseFromTable(const TcpConnection& connection);

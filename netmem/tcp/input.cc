@@ -15,12 +15,12 @@ void TcpEngine::Input(const Segment& segment, Nanos now) {
   ++stats_.segments_in;
   uint32_t index = last_index_;
   if (index == kNoConnectionIndex || !(at(index).flow == segment.flow)) {
-    const std::optional<uint32_t> found = table_.Find(segment.flow);
-    if (!found.has_value()) {
+    const uint32_t found = IndexOf(segment.flow);
+    if (found == ConnectionTable::kNone) {
       InputNoConnection(segment);
       return;
     }
-    index = last_index_ = *found;
+    index = last_index_ = found;
   }
   TcpConnection& connection = at(index);
   if (ShortPath(connection, segment)) return;

@@ -151,7 +151,7 @@ uint64_t Reassembly::Drain(ReassemblyRanges& ranges, PieceStore& store, SeqNum r
   store.Splice(to, ranges[index].pieces);
   UnlinkAfter(ranges, ReassemblyRanges::kNone, index);
   ranges.Free(index);
-  bytes_ -= drained;
+  bytes_ -= static_cast<uint32_t>(drained);
   return drained;
 }
 
@@ -162,7 +162,7 @@ SeqRange Reassembly::DropLast(ReassemblyRanges& ranges, PieceStore& store) {
     previous = link - 1;
   }
   const SeqRange gone{ranges[last].left, ranges[last].right()};
-  bytes_ -= ranges[last].pieces.bytes();
+  bytes_ -= gone.bytes();
   store.DropAll(ranges[last].pieces);
   UnlinkAfter(ranges, previous, last);
   ranges.Free(last);

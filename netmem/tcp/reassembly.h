@@ -75,7 +75,7 @@ class Reassembly {
  public:
   bool empty() const { return head_plus_one_ == 0; }
   uint32_t range_count() const { return range_count_; }
-  uint64_t bytes() const { return bytes_; }
+  uint32_t bytes() const { return bytes_; }
   // Of the first range; the list is not empty.
   SeqNum first_left(const ReassemblyRanges& ranges) const {
     return ranges[head_plus_one_ - 1].left;
@@ -111,7 +111,7 @@ class Reassembly {
   uint32_t head_plus_one_ = 0;
   uint32_t tail_plus_one_ = 0;
   uint32_t range_count_ = 0;
-  uint64_t bytes_ = 0;
+  uint32_t bytes_ = 0;  // Inside one window, so below 2^30.
 };
 
 }  // namespace devmem

@@ -52,10 +52,10 @@ class SackGenerator {
   // Puts a block at `index`; the one reported longest ago goes when there is no room.
   void InsertAt(size_t index, SackBlock block);
 
-  std::array<SackBlock, kSackBlocksMax> blocks_{};
-  SackBlock duplicate_;
   uint8_t count_ = 0;
   bool duplicate_pending_ = false;
+  SackBlock duplicate_;
+  std::array<SackBlock, kSackBlocksMax> blocks_{};
 };
 
 }  // namespace devmem
