@@ -83,6 +83,13 @@ void AddEngine(const EngineStats& stats, Sums* sums) {
   sums->Add("tcp.opened_passive", stats.opened_passive);
   sums->Add("tcp.closed", stats.closed);
   sums->Add("tcp.challenge_acks_limited", stats.challenge_acks_limited);
+  sums->Add("tcp.icmp_closed", stats.icmp_closed);
+  sums->Add("tcp.icmp_mtu_lowered", stats.icmp_mtu_lowered);
+  sums->Add("tcp.icmp_no_connection", stats.icmp_no_connection);
+  sums->Add("tcp.icmp_bad_sequence", stats.icmp_bad_sequence);
+  sums->Add("tcp.icmp_mtu_ignored", stats.icmp_mtu_ignored);
+  sums->Add("tcp.icmp_soft", stats.icmp_soft);
+  sums->Add("tcp.icmp_hard_late", stats.icmp_hard_late);
   for (uint32_t reason = 0; reason < static_cast<uint32_t>(TcpDrop::kCount); ++reason) {
     const TcpDrop drop = static_cast<TcpDrop>(reason);
     sums->Add(absl::StrCat("tcp.drop.", ToString(drop)), stats.drop(drop));

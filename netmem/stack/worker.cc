@@ -106,6 +106,7 @@ void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
   segment.seq = tcp->seq();
   segment.ack = tcp->ack();
   segment.flags = tcp->flags();
+  segment.ecn = headers.ecn;
   segment.window = tcp->window();
   segment.segment_count = frame.segment_count;
   segment.payload_bytes = frame.placed_bytes;

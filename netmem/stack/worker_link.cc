@@ -21,6 +21,7 @@ void Worker::Emit(const OutSegment& segment) {
   spec.seq = segment.seq;
   spec.ack = segment.ack;
   spec.flags = segment.flags;
+  spec.ecn = segment.ecn;
   spec.window = segment.window;
   spec.options = segment.options;
   spec.payload_bytes = static_cast<uint32_t>(segment.payload.size());

@@ -31,11 +31,12 @@ using ListenerId = uint32_t;  // From 1.
 
 // Why a connection ended before both sides had closed it.
 enum class CloseReason : uint8_t {
-  kNone,      // Open, or closed in order.
-  kReset,     // The peer sent RST.
-  kRefused,   // RST before both sides had agreed.
-  kTimedOut,  // Retransmissions, probes or the handshake went unanswered.
-  kAborted,   // The user, or the end of the session.
+  kNone,         // Open, or closed in order.
+  kReset,        // The peer sent RST.
+  kRefused,      // RST before both sides had agreed.
+  kTimedOut,     // Retransmissions, probes or the handshake went unanswered.
+  kAborted,      // The user, or the end of the session.
+  kUnreachable,  // ICMP said so before both sides had agreed.
 };
 absl::string_view ToString(CloseReason reason);
 
@@ -84,6 +85,7 @@ struct TcpConnection {
   CloseReason close_reason = CloseReason::kNone;
   bool joined_ledger = false;
   uint8_t retries = 0;            // Of the segment at snd_una, or of the probe, without an answer.
+  int16_t system_error = 0;       // The errno of the last ICMP error that was believed; 0: none.
   Nanos keepalive_idle = kNever;  // kNever: keepalive is off.
   uint64_t payload_bytes_sent = 0;
 };

@@ -11,6 +11,7 @@
 //   input.cc      a segment arrives                                3.10.7.4, RFC 7323 PAWS
 //   handshake.cc  LISTEN, SYN-SENT, SYN-RECEIVED                   3.10.7.2, 3.10.7.3
 //   reset.cc      segments for nobody, RST both ways               3.10.7.1, RFC 5961
+//   icmp_error.cc ICMP about a segment of ours                     RFC 5927, RFC 1191, RFC 8201
 //   closing.cc    FIN both ways, TIME-WAIT, end of a connection    3.6, RFC 1337, RFC 6191
 //   output.cc     what goes out: data, ACKs, windows               3.8
 //   timers.cc     what happens when time passes                    3.10.8, RFC 6298
@@ -37,6 +38,7 @@
 #include "netmem/tcp/connection.h"
 #include "netmem/tcp/connection_table.h"
 #include "netmem/tcp/engine_stats.h"
+#include "netmem/tcp/icmp_error.h"
 #include "netmem/tcp/isn.h"
 #include "netmem/tcp/limits.h"
 #include "netmem/tcp/segment.h"
@@ -75,6 +77,7 @@ class TcpEngine {
 
   // --- What drives it ---
   void Input(const Segment& segment, Nanos now);
+  void InputIcmp(const IcmpError& error, Nanos now);
   // For a whole batch before its segments, in two rounds: the first fetches where the lookup of a
   // flow begins, the second the lines of the connection that it leads to.
   uint64_t HashOf(const FlowKey& flow) const { return table_.Hash(flow); }
@@ -229,6 +232,10 @@ class TcpEngine {
   void ChallengeAck(TcpConnection& connection);
   void SendResetFor(const Segment& segment);
   void SendReset(TcpConnection& connection);
+
+  // icmp_error.cc
+  void OnUnreachable(TcpConnection& connection, const IcmpError& error);
+  void LowerPathMtu(TcpConnection& connection, uint32_t mtu_bytes);
 
   // closing.cc
   void OnPeerFin(TcpConnection& connection);

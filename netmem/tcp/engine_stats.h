@@ -53,6 +53,14 @@ struct EngineStats {
   Counter opened_passive;
   Counter closed;
   Counter challenge_acks_limited;
+  // ICMP errors: believed, and why not.
+  Counter icmp_closed;         // Ended a connection that was opening.
+  Counter icmp_mtu_lowered;    // The path takes less than we thought.
+  Counter icmp_no_connection;  // Ignored: quotes a segment of no connection,
+  Counter icmp_bad_sequence;   // or a sequence number that is not in flight (RFC 5927 section 4.1),
+  Counter icmp_mtu_ignored;    // or an MTU that is not below what we use,
+  Counter icmp_soft;           // or may pass,
+  Counter icmp_hard_late;      // or comes when the connection is open.
   std::array<Counter, static_cast<size_t>(TcpDrop::kCount)> drops;
 
   Counter& drop(TcpDrop reason) { return drops[static_cast<size_t>(reason)]; }

@@ -20,6 +20,11 @@ inline constexpr uint32_t kMssBytesMin = 88;
 inline constexpr uint32_t kMssBytesMaxIpv4 = 65535 - 20 - 20;
 inline constexpr uint32_t kMssBytesMaxIpv6 = 65535 - 20;
 
+// The smallest path MTU that an ICMP message may tell: Linux's ip_rt.min_pmtu, and what every IPv6
+// link takes (RFC 8200 section 5). Less would let a stranger cut our segments to mostly header.
+inline constexpr uint32_t kPathMtuMinIpv4 = 552;
+inline constexpr uint32_t kPathMtuMinIpv6 = 1280;
+
 // Retransmission timeout. RFC 6298 (2.4) says that it SHOULD be at least 1 s; we take 200 ms, as
 // Linux does, because clocks are fine enough and data centres are fast (RtoTest names the case).
 inline constexpr Nanos kRtoMin = 200 * kMillisecond;
@@ -104,6 +109,7 @@ inline constexpr uint16_t kEphemeralPortFirst = 49152;
 inline constexpr uint16_t kEphemeralPortLast = 65535;
 
 static_assert(kMssBytesMin < kMssBytesDefault && kMssBytesDefault < kMssBytesMaxIpv4);
+static_assert(kMssBytesMin + 20 + 20 + 12 < kPathMtuMinIpv4);
 static_assert(kRtoMin <= kRtoInitial && kRtoInitial <= kRtoAfterSynLoss);
 static_assert(kRtoAfterSynLoss <= kRtoMax && kRtoMax >= 60 * kSecond);
 static_assert(kClockTick < kDelayedAckMax && kDelayedAckMax < 500 * kMillisecond);

@@ -16,6 +16,7 @@ absl::string_view ToString(CloseReason reason) {
     case CloseReason::kRefused: return "refused by the peer";
     case CloseReason::kTimedOut: return "timed out";
     case CloseReason::kAborted: return "aborted here";
+    case CloseReason::kUnreachable: return "unreachable";
   }
   std::abort();
 }

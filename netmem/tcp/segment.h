@@ -24,6 +24,7 @@ struct Segment {
   SeqNum ack = {};
   uint8_t flags = 0;
   uint16_t window = 0;         // As sent: not yet scaled.
+  uint8_t ecn = 0;             // Of the IP header (RFC 3168 section 5): 1 ECT(1), 2 ECT(0), 3 CE.
   uint16_t segment_count = 1;  // MTU-sized segments that it stands for.
   // Payload bytes that are in `pieces`. When `cut` is set the segment carried more, for which there
   // was no memory: the rest, and a FIN behind it, count as never received.
@@ -45,6 +46,7 @@ struct OutSegment {
   SeqNum seq;
   SeqNum ack;
   uint8_t flags = 0;
+  uint8_t ecn = 0;      // For the IP header.
   uint16_t window = 0;  // Scaled, as it goes into the header.
   TcpOptions options;
   std::span<const uint8_t> payload;

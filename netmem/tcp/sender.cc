@@ -187,6 +187,13 @@ void Sender::OnSynTimeout() {
   congestion_.OnSynLost();
 }
 
+void Sender::OnPathMtu(uint32_t mss_bytes) {
+  mss_bytes_ = mss_bytes;
+  congestion_.SetMss(mss_bytes);
+  snd_nxt_ = snd_una_;
+  timing_ = false;
+}
+
 void Sender::RestartAfterIdle(Nanos now) {
   if (all_acked() && now - sent_at_ > rto_.rto()) congestion_.OnIdleRestart();
 }

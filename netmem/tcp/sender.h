@@ -112,6 +112,9 @@ class Sender {
   // The retransmission timer expired: back to snd_una, one segment at a time.
   void OnTimeout();
   void OnSynTimeout();
+  // The path takes segments of `mss_bytes` only, which is less than mss_bytes(): what is in flight
+  // was too large, and goes again from snd_una on.
+  void OnPathMtu(uint32_t mss_bytes);
   // Before new data goes out: a window that was not used for a while has proven nothing (RFC 5681
   // section 4.1).
   void RestartAfterIdle(Nanos now);

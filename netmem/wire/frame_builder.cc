@@ -122,7 +122,7 @@ size_t BuildTcpFrame(const TcpFrameSpec& spec, std::span<uint8_t> out) {
                                              {.source = spec.flow.local,
                                               .destination = spec.flow.remote,
                                               .protocol = kIpProtocolTcp,
-                                              .traffic_class = spec.traffic_class,
+                                              .traffic_class = spec.ecn,
                                               .ttl = spec.ttl,
                                               .identification = spec.identification,
                                               .dont_fragment = spec.dont_fragment,

@@ -37,7 +37,7 @@ struct TcpFrameSpec {
   uint16_t window = 0;  // As sent: already scaled down.
   uint16_t urgent_pointer = 0;
   TcpOptions options = {};
-  uint8_t traffic_class = 0;  // DSCP and, in the low two bits, ECN.
+  uint8_t ecn = 0;  // RFC 3168 section 5: 0 not-ECT, 1 ECT(1), 2 ECT(0), 3 CE.
   uint8_t ttl = 64;
   uint16_t identification = 0;  // IPv4 only. RFC 6864: 0 is right while dont_fragment is set.
   bool dont_fragment = true;    // IPv4 only.

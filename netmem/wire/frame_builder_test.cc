@@ -43,7 +43,7 @@ TcpFrameSpec SpecOf(const Bytes& frame) {
   spec.flags = tcp.flags();
   spec.window = tcp.window();
   spec.options = ParseTcpOptions(tcp.options());
-  spec.traffic_class = headers.ecn;
+  spec.ecn = headers.ecn;
   spec.identification = 0x1234;
   spec.payload_bytes = headers.payload_bytes;
   spec.payload_sum = PartialSum(std::span(frame).subspan(headers.header_bytes));

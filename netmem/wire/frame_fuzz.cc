@@ -63,7 +63,7 @@ void CheckTcpRoundTrip(Bytes available, const FrameHeaders& frame) {
   spec.window = tcp.window();
   spec.urgent_pointer = tcp.urgent_pointer();
   spec.options = ParseTcpOptions(tcp.options());
-  spec.traffic_class = frame.ecn;
+  spec.ecn = frame.ecn;
   spec.ttl = frame.ttl;
   // Our option padding may be longer than the peer's, by less than a full option space.
   spec.payload_bytes = std::min<uint32_t>(frame.payload_bytes, 0xffff - 80);

@@ -45,7 +45,7 @@ void CollectingSink::Emit(const OutSegment& segment) {
   segments.push_back(SeenSegment{
       segment.flow, segment.seq, segment.ack, segment.flags, segment.window, segment.options,
       std::vector<uint8_t>(segment.payload.begin(), segment.payload.end()),
-      segment.gso_segment_bytes});
+      segment.gso_segment_bytes, segment.ecn});
 }
 
 EngineHarness::EngineHarness(const HarnessSetup& setup)

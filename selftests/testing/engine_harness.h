@@ -32,6 +32,7 @@ struct SeenSegment {
   TcpOptions options;
   std::vector<uint8_t> payload;
   uint16_t gso_segment_bytes = 0;
+  uint8_t ecn = 0;
 
   uint32_t length() const;  // SEG.LEN: payload, SYN and FIN.
   std::string ToString() const;
