@@ -57,7 +57,7 @@ absl::StatusOr<std::unique_ptr<TcpEngine>> TcpEngine::Create(const Config& confi
   engine->window_scale_ = *scale;
   engine->host_reserve_bytes_ = host_reserve;
   if (!engine->slots_.ok() || !engine->ranges_.ok() || !engine->flush_list_.ok() ||
-      !engine->changed_list_.ok() || !engine->credit_list_.ok() || !engine->time_wait_ring_.ok()) {
+      !engine->changed_list_.ok() || !engine->credit_ring_.ok() || !engine->time_wait_ring_.ok()) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "no address space for ", config.connections_max, " connections; choose fewer"));
   }
@@ -76,7 +76,7 @@ TcpEngine::TcpEngine(const Config& config, PieceStore* store, SegmentSink* sink,
       slots_(config.connections_max),
       flush_list_(config.connections_max),
       changed_list_(config.connections_max),
-      credit_list_(config.connections_max),
+      credit_ring_(config.connections_max),
       time_wait_ring_(config.connections_max) {}
 
 TcpEngine::~TcpEngine() {
@@ -179,7 +179,8 @@ void TcpEngine::Mark(const TcpConnection& connection, uint8_t flag) {
   } else if (flag == kInChanged) {
     changed_list_[changed_count_++] = index;
   } else {
-    credit_list_[credit_count_++] = index;
+    const uint32_t end = credit_first_ + credit_count_++;
+    credit_ring_[end < config_.connections_max ? end : end - config_.connections_max] = index;
   }
 }
 

@@ -90,7 +90,7 @@ class TcpEngine {
   }
   void Flush(Nanos now);
   void Expire(Nanos now);
-  Nanos NextDeadline() const { return wheel_.NextDeadline(); }
+  Nanos NextDeadline() const { return credit_goes_on_ ? now_ : wheel_.NextDeadline(); }
   // Pieces came back to a pool: connections that wait for credit may get some. Cheap when none
   // waits.
   void OnMemoryReturned(Nanos now) {
@@ -257,7 +257,7 @@ class TcpEngine {
   uint16_t WindowToAnnounce(TcpConnection& connection);
   uint64_t BackedBytes(const TcpConnection& connection);
   WindowLedger::GrantResult Grant(TcpConnection& connection, uint64_t cap_bytes, uint8_t scale);
-  void OpenWindow(TcpConnection& connection);
+  bool OpenWindow(TcpConnection& connection);
   void GrantWaiting(Nanos now);
   void RestartRetransmit(TcpConnection& connection);
 
@@ -304,11 +304,13 @@ class TcpEngine {
 
   LazyArray<uint32_t> flush_list_;
   LazyArray<uint32_t> changed_list_;
-  LazyArray<uint32_t> credit_list_;
+  LazyArray<uint32_t> credit_ring_;  // credit_count_ slots from credit_first_ on, each once.
   uint32_t flush_count_ = 0;
   uint32_t changed_count_ = 0;
+  uint32_t credit_first_ = 0;
   uint32_t credit_count_ = 0;
-  uint32_t room_scan_ = 0;  // Where MakeRoomAtEdge() looked last.
+  bool credit_goes_on_ = false;  // GrantWaiting() has more to do, without further memory.
+  uint32_t room_scan_ = 0;       // Where MakeRoomAtEdge() looked last.
   // The engine itself put pieces back since the last Flush(), as OnMemoryReturned() would say.
   bool memory_came_back_ = false;
   // Connections in TIME-WAIT that no user holds, oldest first; entries may be stale (see

@@ -71,6 +71,9 @@ inline constexpr size_t kSackBlocksMax = kTcpSackBlocksMax;
 // The segment comes again, and the search goes on where it stopped.
 inline constexpr uint32_t kRoomScanMax = 256;
 
+// Connections that wait for window credit and are looked at when memory comes back, per call.
+inline constexpr uint32_t kCreditGrantsPerCall = 64;
+
 // RFC 5961 section 7: challenge ACKs of one worker per second, over all connections.
 inline constexpr uint32_t kChallengeAcksPerSecondMax = 1000;
 

@@ -12,7 +12,7 @@ namespace devmem {
 // End of a batch: every connection that something happened to says what it has to say, once.
 void TcpEngine::Flush(Nanos now) {
   now_ = now;
-  if (memory_came_back_) {
+  if (memory_came_back_ || credit_goes_on_) {
     memory_came_back_ = false;
     OnMemoryReturned(now);
   }
@@ -176,40 +176,45 @@ WindowLedger::GrantResult TcpEngine::Grant(TcpConnection& connection, uint64_t c
   request.window_scale = scale;
   const WindowLedger::GrantResult grant = LedgerOf(connection).Grant(request);
   connection.receiver.Extend(grant.window_bytes);
-  // Who has a window left asks again with the next acknowledgment; only the others need to be
-  // woken.
-  if (grant.limited && grant.window_bytes < 2 * uint64_t{kFramePayloadBytesMax}) {
+  // Who has a window left asks again with the next acknowledgment; only who has not even its floor
+  // needs to be woken.
+  if (grant.limited && grant.window_bytes < uint64_t{kWindowFloorSegments} * request.mss_bytes) {
     Mark(connection, kInCredit);
   }
   return grant;
 }
 
 // Extends the window (by no small step: the ledger sees to the receiver's part of RFC 9293 section
-// 3.8.6.2.2), and announces it once it is twice what the peer has heard of. Anything less goes with
-// the next acknowledgment.
-void TcpEngine::OpenWindow(TcpConnection& connection) {
+// 3.8.6.2.2), and announces it once it is twice what the peer has heard of: true. Anything less
+// goes with the next acknowledgment.
+bool TcpEngine::OpenWindow(TcpConnection& connection) {
   (void)Grant(connection, config_.window_bytes_max, connection.rcv_scale);
   const Receiver& receiver = connection.receiver;
   const SeqNum heard = std::max(connection.announced_edge, receiver.rcv_nxt());
   const uint32_t known = heard.value() - receiver.rcv_nxt().value();
   const uint64_t backed = BackedBytes(connection);
-  if (backed <= known || backed < 2 * uint64_t{known}) return;
+  if (backed <= known || backed < 2 * uint64_t{known}) return false;
   connection.ack_policy.OnWindowOpened();
   MarkFlush(connection);
+  return true;
 }
 
-// Memory came back while connections waited for credit. Those that still want more stay on the
-// list.
+// Memory came back while connections waited for credit. Those that still want more go to the end of
+// the ring. However many wait, one call looks at a bounded number; the next turn goes on while that
+// helps anybody.
 void TcpEngine::GrantWaiting(Nanos now) {
   now_ = now;
-  const uint32_t waiting = credit_count_;
-  credit_count_ = 0;
-  for (uint32_t i = 0; i < waiting; ++i) {
-    Slot& slot = slots_[credit_list_[i]];
+  bool helped = false;
+  const uint32_t turn = std::min(credit_count_, kCreditGrantsPerCall);
+  for (uint32_t i = 0; i < turn; ++i) {
+    Slot& slot = slots_[credit_ring_[credit_first_]];
+    credit_first_ = credit_first_ + 1 < config_.connections_max ? credit_first_ + 1 : 0;
+    --credit_count_;
     slot.list_flags = static_cast<uint8_t>(slot.list_flags & ~kInCredit);
     if (slot.constructed == 0 || !CanReceiveData(slot.connection().state)) continue;
-    OpenWindow(slot.connection());
+    helped |= OpenWindow(slot.connection());
   }
+  credit_goes_on_ = helped && credit_count_ != 0;
 }
 
 void TcpEngine::RestartRetransmit(TcpConnection& connection) {
