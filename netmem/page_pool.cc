@@ -146,14 +146,6 @@ Piece PagePool::Split(Piece& piece, uint32_t bytes) {
   return rest;
 }
 
-bool PagePool::Merge(Piece& piece, const Piece& next) {
-  if (RangeOffset(piece) + piece.length_bytes != RangeOffset(next)) return false;
-  if (uint64_t{piece.length_bytes} + next.length_bytes > kPieceBytesMax) return false;
-  if (LastIndex(piece) == next.netmem.index()) PutIndex(next.netmem.index());
-  piece.length_bytes += next.length_bytes;
-  return true;
-}
-
 void PagePool::TopUp() {
   while (posted_bytes() < post_bytes_ && window_count_ < kPostedRunsMax) {
     if (window_first_ + window_count_ == kPostedRunsMax) {

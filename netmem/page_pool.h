@@ -130,7 +130,13 @@ class PagePool {
   // Joins `next` to the end of `piece` when it begins at the byte where `piece` ends. A netmem that
   // both touched keeps one reference. Returns false, and changes nothing, when they do not touch or
   // would be longer than kPieceBytesMax together.
-  bool Merge(Piece& piece, const Piece& next);
+  bool Merge(Piece& piece, const Piece& next) {
+    if (RangeOffset(piece) + piece.length_bytes != RangeOffset(next)) return false;
+    if (uint64_t{piece.length_bytes} + next.length_bytes > kPieceBytesMax) return false;
+    if (LastIndex(piece) == next.netmem.index()) PutIndex(next.netmem.index());
+    piece.length_bytes += next.length_bytes;
+    return true;
+  }
 
   // Closes the posted window: its net_iovs stop being open. For unbinding; Posted() opens it again.
   void CloseWindow();

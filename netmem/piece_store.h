@@ -32,6 +32,12 @@ class PieceStore {
     for (const Piece& piece : pieces) Put(piece);
   }
 
+  // Joins `next` to `piece` when the two touch; see PagePool::Merge().
+  bool Merge(Piece& piece, const Piece& next) const {
+    return piece.netmem.is_device() == next.netmem.is_device() &&
+           PoolOf(piece.netmem).Merge(piece, next);
+  }
+
   // Puts the piece at the end of the queue, joined to the last one when the two touch. The queue
   // takes over the piece's references. False, and nothing changed, when the array is used up.
   bool Append(PieceQueue& queue, const Piece& piece) {
@@ -39,8 +45,7 @@ class PieceStore {
     Count(piece.netmem, piece.length_bytes);
     if (!queue.empty()) {
       Piece& back = (*array_)[queue.back_index()].piece;
-      if (back.netmem.is_device() == piece.netmem.is_device() &&
-          PoolOf(piece.netmem).Merge(back, piece)) {
+      if (Merge(back, piece)) {
         queue.OnGrown(piece.length_bytes);
         return true;
       }

@@ -43,14 +43,16 @@ Worker::Worker(const Config& config, Netdev* netdev, const QueueMemory& host,
       host_(host),
       batch_(std::make_unique<RxBatch>()),
       echo_in_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()),
-      echo_out_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()) {}
+      echo_out_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()) {
+  ack_spec_.source_mac = netdev->info().mac;
+}
 
 uint32_t Worker::Run(Nanos now) {
   now_ = now;
   uint32_t done = TakeHandedOver(now);
   const uint32_t frames = queue_->Poll(*batch_);
   Prefetch(frames);
-  for (uint32_t i = 0; i < frames; ++i) Handle(batch_->frames[i], now);
+  for (uint32_t i = 0; i < frames;) i += HandleRun(i, now);
   engine_->Flush(now);
   const Nanos deadline = engine_->NextDeadline();
   if (deadline <= now) {
@@ -60,16 +62,6 @@ uint32_t Worker::Run(Nanos now) {
     ++done;
   }
   return frames + done;
-}
-
-// Two rounds over the batch: where each lookup begins, then the connections that they lead to, so
-// that the misses of all frames are under way together.
-void Worker::Prefetch(uint32_t frames) {
-  for (uint32_t i = 0; i < frames; ++i) {
-    hashes_[i] = engine_->HashOf(batch_->frames[i].headers.flow);
-    engine_->PrefetchLookup(hashes_[i]);
-  }
-  for (uint32_t i = 0; i < frames; ++i) engine_->PrefetchConnection(hashes_[i]);
 }
 
 void Worker::Handle(const RxDescriptor& frame, Nanos now) {
@@ -87,18 +79,8 @@ void Worker::Handle(const RxDescriptor& frame, Nanos now) {
   store_.Put(batch_->PiecesOf(frame));
 }
 
-void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
+void Worker::FillSegment(const RxDescriptor& frame) {
   const FrameHeaders& headers = frame.headers;
-  if (!addresses_->IsOurs(headers.flow.local)) [[unlikely]] {
-    ++stats_.not_ours;
-    store_.Put(batch_->PiecesOf(frame));
-    return;
-  }
-  if (frame.rx_class == RxClass::kElsewhere) [[unlikely]] {
-    store_.Put(batch_->PiecesOf(frame));
-    HandOver(frame, rings_->workers(), frame.target_queue);
-    return;
-  }
   // The NIC has parsed the frame: a TCP header is there, and all of it.
   const std::optional<TcpHeader> tcp = TcpHeader::Parse(frame.header.subspan(headers.l4_offset));
   Segment& segment = segment_;
@@ -115,6 +97,22 @@ void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
   // Made where it stays: a copy in wide words right after the narrow writes waits for the store
   // buffer.
   ::new (&segment.options) TcpOptions(ParseTcpOptions(tcp->options()));
+}
+
+void Worker::HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now) {
+  const FrameHeaders& headers = frame.headers;
+  if (!addresses_->IsOurs(headers.flow.local)) [[unlikely]] {
+    ++stats_.not_ours;
+    store_.Put(batch_->PiecesOf(frame));
+    return;
+  }
+  if (frame.rx_class == RxClass::kElsewhere) [[unlikely]] {
+    store_.Put(batch_->PiecesOf(frame));
+    HandOver(frame, rings_->workers(), frame.target_queue);
+    return;
+  }
+  FillSegment(frame);
+  Segment& segment = segment_;
   if (frame.rx_class != RxClass::kSteered && visited + 1 < rings_->workers() && !IsForUs(segment)) {
     HandOver(frame, visited + 1, (config_.queue + 1) % rings_->workers());
     store_.Put(segment.pieces);

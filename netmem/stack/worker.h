@@ -31,6 +31,7 @@
 #include "netmem/stack/neighbours.h"
 #include "netmem/tcp/engine.h"
 #include "netmem/token_table.h"
+#include "netmem/wire/ack_frame.h"
 #include "netmem/wire/frame_builder.h"
 
 namespace devmem {
@@ -46,6 +47,7 @@ struct WorkerStats {
   Counter handed_over;        // Frames given to another worker.
   Counter handed_over_bytes;  // Payload that was copied along with them.
   Counter handover_overflow;  // Frames lost because its ring was full.
+  Counter merged_frames;      // Taken together with the frame before them (software GRO).
   Counter late_runs;          // Run() came more than a delayed-ACK time after a timer was due.
   Counter frags;
   Counter bytes_read_back;  // Copied from device memory for Read().
@@ -97,6 +99,7 @@ class Worker final : public SegmentSink {
 
   // SegmentSink: a segment of ours becomes a frame.
   void Emit(const OutSegment& segment) override;
+  void EmitAck(const BareAck& ack) override;
 
   TcpEngine& engine() { return *engine_; }
   const TcpEngine& engine() const { return *engine_; }
@@ -112,6 +115,10 @@ class Worker final : public SegmentSink {
          HandoverRings* rings);
 
   void Prefetch(uint32_t frames);
+  uint32_t HandleRun(uint32_t first, Nanos now);
+  bool StartRun(const RxDescriptor& frame);
+  bool ExtendRun(const RxDescriptor& first, const RxDescriptor& frame);
+  void FillSegment(const RxDescriptor& frame);
   void Handle(const RxDescriptor& frame, Nanos now);
   // `visited`: workers that had this frame before and did not know it.
   void HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now);
@@ -145,7 +152,9 @@ class Worker final : public SegmentSink {
   // Filled anew for each segment; kept here because to zero them each time costs more than to fill
   // them.
   Segment segment_;
+  SegmentRun run_;
   TcpFrameSpec tx_spec_;
+  AckFrameSpec ack_spec_;
   std::unique_ptr<RxBatch> batch_;
   std::array<uint64_t, kBatchFramesMax> hashes_;  // Of the flows of the batch.
   std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_in_;

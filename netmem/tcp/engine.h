@@ -9,6 +9,7 @@
 //   engine.cc     the user's calls, connection slots, lists        3.10.1 - 3.10.6
 //   listeners.cc  passive OPEN, backlog, accept queue              3.10.1
 //   input.cc      a segment arrives                                3.10.7.4, RFC 7323 PAWS
+//   fast_path.cc  the same for payload in order and nothing else
 //   handshake.cc  LISTEN, SYN-SENT, SYN-RECEIVED                   3.10.7.2, 3.10.7.3
 //   reset.cc      segments for nobody, RST both ways               3.10.7.1, RFC 5961
 //   icmp_error.cc ICMP about a segment of ours                     RFC 5927, RFC 1191, RFC 8201
@@ -77,6 +78,9 @@ class TcpEngine {
 
   // --- What drives it ---
   void Input(const Segment& segment, Nanos now);
+  // Takes a run of payload if it is exactly what its connection waits for, and says so. Else
+  // nothing happened: give it to Input(). `hash` is HashOf(flow).
+  bool InputRun(const FlowKey& flow, uint64_t hash, const SegmentRun& run, Nanos now);
   void InputIcmp(const IcmpError& error, Nanos now);
   // For a whole batch before its segments, in two rounds: the first fetches where the lookup of a
   // flow begins, the second the lines of the connection that it leads to.
@@ -207,8 +211,12 @@ class TcpEngine {
   const Listener* ListenerFor(const FlowKey& flow) const;
   void LeaveListener(TcpConnection& connection);
 
+  // fast_path.cc
+  static bool IsPlain(const Segment& segment);
+  static SegmentRun RunOf(const Segment& segment);
+  bool ShortPath(TcpConnection& connection, const SegmentRun& run);
+
   // input.cc
-  bool ShortPath(TcpConnection& connection, const Segment& segment);
   void InputSynchronized(TcpConnection& connection, const Segment& segment);
   void NotAcceptable(TcpConnection& connection, const Segment& segment);
   bool AcceptAck(TcpConnection& connection, const Segment& segment);
@@ -253,6 +261,8 @@ class TcpEngine {
   void SendData(TcpConnection& connection);
   void SendPlanned(TcpConnection& connection, const SendPlan& plan);
   void SendAck(TcpConnection& connection);
+  void SendBareAck(TcpConnection& connection);
+  void OnAckLeaves(TcpConnection& connection);
   void EmitSegment(TcpConnection& connection, OutSegment& out);
   uint16_t WindowToAnnounce(TcpConnection& connection);
   uint64_t BackedBytes(const TcpConnection& connection);
@@ -325,7 +335,7 @@ class TcpEngine {
   uint32_t challenge_count_ = 0;
 
   // SendAck() alone fills it, each time: to zero a fresh one costs more than all the rest of it.
-  OutSegment bare_ack_;
+  OutSegment sack_ack_;
   EngineStats stats_;
 };
 

@@ -2,7 +2,8 @@
 //
 // A segment arrives for a connection: RFC 9293 section 3.10.7.4 in its order (sequence number, RST,
 // SYN, ACK, URG, payload, FIN), with PAWS in front (RFC 7323 section 5.3) and the blind-attack
-// rules of RFC 5961. A short path takes what nearly every segment of a transfer is.
+// rules of RFC 5961. The short path in fast_path.cc takes what nearly every segment of a transfer
+// is.
 
 #include <algorithm>
 
@@ -23,7 +24,7 @@ void TcpEngine::Input(const Segment& segment, Nanos now) {
     index = last_index_ = found;
   }
   TcpConnection& connection = at(index);
-  if (ShortPath(connection, segment)) return;
+  if (IsPlain(segment) && ShortPath(connection, RunOf(segment))) return;
   // A closed connection is not in the table.
   if (connection.state == TcpState::kSynSent) {
     InputSynSent(connection, segment);
@@ -35,43 +36,6 @@ void TcpEngine::Input(const Segment& segment, Nanos now) {
 void TcpEngine::Drop(const Segment& segment, TcpDrop reason) {
   ++stats_.drop(reason);
   store_->Put(segment.pieces);
-}
-
-// In order, inside the window, no hole anywhere, and its ACK says nothing new: what the long way
-// below would do comes down to queueing the pieces.
-bool TcpEngine::ShortPath(TcpConnection& connection, const Segment& segment) {
-  constexpr uint8_t kLooked = kTcpFin | kTcpSyn | kTcpRst | kTcpAck | kTcpUrg;
-  if (connection.state != TcpState::kEstablished || (segment.flags & kLooked) != kTcpAck ||
-      segment.payload_bytes == 0 || segment.cut || !connection.attached ||
-      !connection.receiver.InOrderOnly(segment.seq, segment.payload_bytes) ||
-      !connection.sender.AckIsOld(segment.ack,
-                                  DecodeWindow(segment.window, connection.snd_scale))) {
-    return false;
-  }
-  if (connection.timestamps.enabled) {
-    if (!segment.options.timestamps.has_value()) return false;
-    const uint32_t value = segment.options.timestamps->value;
-    if (connection.timestamps.CheckPaws(value, now_) == PawsVerdict::kReject) return false;
-    connection.timestamps.Update(value, segment.seq, connection.last_ack_sent, now_);
-  }
-  connection.sender.OnOldAck(segment.seq);
-  const uint32_t queued =
-      connection.receiver.AppendInOrder(*store_, segment.pieces, segment.payload_bytes);
-  if (queued != segment.payload_bytes) [[unlikely]] {
-    ++stats_.drop(TcpDrop::kPieceArray);
-    MakeRoomAtEdge(nullptr);
-    connection.ack_policy.OnOutOfOrder();
-  }
-  LedgerOf(connection).OnArrived(queued);
-  connection.payload_bytes_received += queued;
-  connection.last_heard_at = now_;
-  connection.ack_policy.OnInOrder(queued, segment.segment_count);
-  ++stats_.segments_short_path;
-  stats_.payload_bytes_in.Add(queued);
-  MarkFlush(connection);
-  MarkChanged(connection);
-  if (connection.ack_policy.batch_full()) Output(connection);
-  return true;
 }
 
 void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segment) {

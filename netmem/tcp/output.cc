@@ -90,7 +90,11 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
 }
 
 void TcpEngine::SendAck(TcpConnection& connection) {
-  OutSegment& out = bare_ack_;
+  if (connection.receiver.sack().empty()) [[likely]] {
+    SendBareAck(connection);
+    return;
+  }
+  OutSegment& out = sack_ack_;
   out.options.timestamps.reset();
   out.options.sack_block_count = 0;
   // Not snd_nxt, which falls back after a timeout: the peer would take the segment for an old one.
@@ -98,6 +102,31 @@ void TcpEngine::SendAck(TcpConnection& connection) {
   out.flags = kTcpAck;
   ++stats_.acks_out;
   EmitSegment(connection, out);
+}
+
+// What EmitSegment() does, for the segment that is sent most.
+void TcpEngine::SendBareAck(TcpConnection& connection) {
+  BareAck ack;
+  ack.flow = &connection.flow;
+  ack.seq = connection.sender.snd_max();
+  ack.window = WindowToAnnounce(connection);
+  ack.ack = connection.receiver.rcv_nxt();
+  if (connection.timestamps.enabled) {
+    ack.timestamps =
+        TcpTimestamps{connection.timestamps.TsValue(now_), connection.timestamps.ts_recent};
+  }
+  if (ack.window == 0) ++stats_.zero_windows_sent;
+  OnAckLeaves(connection);
+  ++stats_.acks_out;
+  ++stats_.segments_out;
+  sink_->EmitAck(ack);
+}
+
+void TcpEngine::OnAckLeaves(TcpConnection& connection) {
+  connection.last_ack_sent = connection.receiver.rcv_nxt();
+  connection.ack_policy.OnAckSent();
+  connection.ack_now = false;
+  StopTimer(connection, kTimerDelayedAck);
 }
 
 // Fills in what every segment of a connection carries. Any segment with ACK acknowledges
@@ -108,10 +137,7 @@ void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
   if (out.window == 0) ++stats_.zero_windows_sent;
   if ((out.flags & kTcpAck) != 0) {
     out.ack = connection.receiver.rcv_nxt();
-    connection.last_ack_sent = out.ack;
-    connection.ack_policy.OnAckSent();
-    connection.ack_now = false;
-    StopTimer(connection, kTimerDelayedAck);
+    OnAckLeaves(connection);
   }
   if ((out.flags & kTcpSyn) == 0) {
     if (connection.timestamps.enabled) {

@@ -17,13 +17,17 @@ bool Receiver::Acceptable(SeqNum seq, uint32_t length) const {
 
 uint32_t Receiver::AppendInOrder(PieceStore& store, std::span<const Piece> pieces, uint32_t bytes) {
   uint32_t queued = 0;
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    if (!store.Append(in_order_, pieces[i])) [[unlikely]] {
-      store.Put(pieces.subspan(i));
+  for (size_t next = 0; next < pieces.size();) {
+    // The NIC packs payload without gaps, so the pieces of a run mostly become one here.
+    Piece piece = pieces[next++];
+    while (next < pieces.size() && store.Merge(piece, pieces[next])) ++next;
+    if (!store.Append(in_order_, piece)) [[unlikely]] {
+      store.Put(piece);
+      store.Put(pieces.subspan(next));
       rcv_nxt_ += queued;
       return queued;
     }
-    queued += pieces[i].length_bytes;
+    queued += piece.length_bytes;
   }
   rcv_nxt_ += bytes;
   return bytes;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "netmem/netmem_ref.h"
@@ -40,6 +41,31 @@ struct Segment {
   SeqNum end() const { return seq + length(); }
 };
 
+// What nearly every received segment is, or several that follow each other: payload in order, an
+// ACK flag and perhaps PSH, and no option but a timestamp. Neighbours of a batch that agree in
+// everything but their place in the stream are one run (software GRO).
+struct SegmentRun {
+  SeqNum seq = {};
+  SeqNum ack = {};
+  uint32_t payload_bytes = 0;
+  uint16_t window = 0;         // As sent: not yet scaled.
+  uint16_t segment_count = 1;  // MTU-sized segments that it stands for.
+  uint16_t frame_count = 1;
+  bool has_timestamp = false;
+  uint32_t timestamp = 0;              // TSval of the first; the others' are not older.
+  std::span<const Piece> pieces = {};  // All the payload. The engine takes over their references.
+};
+
+// A bare acknowledgment without SACK blocks. Refers to memory of the engine, like OutSegment.
+struct BareAck {
+  const FlowKey* flow = nullptr;
+  SeqNum seq = {};
+  SeqNum ack = {};
+  uint8_t flags = kTcpAck;
+  uint16_t window = 0;  // Scaled, as it goes into the header.
+  std::optional<TcpTimestamps> timestamps = {};
+};
+
 // To be sent. Refers to memory of the engine: valid during SegmentSink::Emit().
 struct OutSegment {
   FlowKey flow;  // `local` is ours, the source.
@@ -58,6 +84,17 @@ class SegmentSink {
  public:
   virtual ~SegmentSink() = default;
   virtual void Emit(const OutSegment& segment) = 0;
+  // The same for the segment that is sent most; whoever has a short way for it overrides this.
+  virtual void EmitAck(const BareAck& ack) {
+    OutSegment segment;
+    segment.flow = *ack.flow;
+    segment.seq = ack.seq;
+    segment.ack = ack.ack;
+    segment.flags = ack.flags;
+    segment.window = ack.window;
+    segment.options.timestamps = ack.timestamps;
+    Emit(segment);
+  }
 };
 
 }  // namespace devmem

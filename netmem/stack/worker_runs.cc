@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The receive path of a batch: what its frames will touch is fetched ahead, frames that continue
+// each other are handed to TCP as one (software GRO), and acknowledgments leave by a short way.
+// Everything out of the ordinary goes through Handle().
+
+#include <array>
+
+#include "netmem/stack/worker.h"
+#include "netmem/wire/ack_frame.h"
+#include "netmem/wire/byte_order.h"
+#include "netmem/wire/ethernet.h"
+#include "netmem/wire/ipv4.h"
+#include "netmem/wire/tcp_header.h"
+
+namespace devmem {
+namespace {
+
+constexpr uint32_t kNopNopTimestamp = 0x0101080a;  // RFC 7323 appendix A.
+constexpr size_t kTimestampOffset = kTcpHeaderBytesMin + 4;
+
+// Header length in words and the eight flags, without PSH: ACK alone, and no option or room for a
+// timestamp.
+constexpr uint16_t kPlainMask = 0xffff & ~kTcpPsh;
+constexpr uint16_t kPlainNoOptions = 5u << 12 | kTcpAck;
+constexpr uint16_t kPlainTimestamp = 8u << 12 | kTcpAck;
+
+const uint8_t* TcpOf(const RxDescriptor& frame) {
+  return frame.header.data() + frame.headers.l4_offset;
+}
+
+}  // namespace
+
+// Two rounds over the batch: where each lookup begins, then the connections that they lead to, so
+// that the misses of all frames are under way together.
+void Worker::Prefetch(uint32_t frames) {
+  for (uint32_t i = 0; i < frames; ++i) {
+    hashes_[i] = engine_->HashOf(batch_->frames[i].headers.flow);
+    engine_->PrefetchLookup(hashes_[i]);
+  }
+  for (uint32_t i = 0; i < frames; ++i) {
+    if (i != 0 && hashes_[i] == hashes_[i - 1]) continue;
+    engine_->PrefetchConnection(hashes_[i]);
+  }
+}
+
+// Whether the frame may begin a run; if so, it is in run_. Reads the header only: that a connection
+// wants it is for the engine to say.
+bool Worker::StartRun(const RxDescriptor& frame) {
+  const FrameHeaders& headers = frame.headers;
+  if (headers.kind != FrameKind::kTcp || frame.rx_class == RxClass::kElsewhere ||
+      headers.payload_bytes == 0 || frame.placed_bytes != headers.payload_bytes ||
+      headers.ecn == kEcnCongestion) {
+    return false;
+  }
+  const uint8_t* const tcp = TcpOf(frame);
+  const uint16_t shape = LoadBe16(tcp + 12) & kPlainMask;
+  run_.has_timestamp = shape == kPlainTimestamp;
+  if (run_.has_timestamp) {
+    if (LoadBe32(tcp + kTcpHeaderBytesMin) != kNopNopTimestamp) return false;
+    run_.timestamp = LoadBe32(tcp + kTimestampOffset);
+  } else if (shape != kPlainNoOptions) {
+    return false;
+  }
+  run_.seq = SeqNum(LoadBe32(tcp + 4));
+  run_.ack = SeqNum(LoadBe32(tcp + 8));
+  run_.window = LoadBe16(tcp + 14);
+  run_.payload_bytes = frame.placed_bytes;
+  run_.segment_count = frame.segment_count;
+  run_.frame_count = 1;
+  run_.pieces = batch_->PiecesOf(frame);
+  return true;
+}
+
+// Whether `frame`, which follows the run's last one in the batch, continues the run that `first`
+// began; if so, it is part of it now. As with any NIC's GRO, a run is no longer than one frame may
+// be.
+bool Worker::ExtendRun(const RxDescriptor& first, const RxDescriptor& frame) {
+  const FrameHeaders& headers = frame.headers;
+  const uint8_t* const tcp = TcpOf(frame);
+  if (headers.kind != FrameKind::kTcp || frame.rx_class != first.rx_class ||
+      headers.payload_bytes == 0 || frame.placed_bytes != headers.payload_bytes ||
+      headers.header_bytes != first.headers.header_bytes || headers.ecn != first.headers.ecn ||
+      run_.payload_bytes + frame.placed_bytes > kFramePayloadBytesMax ||
+      SeqNum(LoadBe32(tcp + 4)) != run_.seq + run_.payload_bytes ||
+      SeqNum(LoadBe32(tcp + 8)) != run_.ack || LoadBe16(tcp + 14) != run_.window ||
+      ((LoadBe16(tcp + 12) ^ LoadBe16(TcpOf(first) + 12)) & kPlainMask) != 0 ||
+      !(headers.flow == first.headers.flow)) {
+    return false;
+  }
+  if (run_.has_timestamp) {
+    if (LoadBe32(tcp + kTcpHeaderBytesMin) != kNopNopTimestamp) return false;
+    // An older one may be an old segment's (PAWS), and is looked at by itself.
+    const uint32_t newer_by = LoadBe32(tcp + kTimestampOffset) - run_.timestamp;
+    if (static_cast<int32_t>(newer_by) < 0) return false;
+  }
+  run_.payload_bytes += frame.placed_bytes;
+  run_.segment_count = static_cast<uint16_t>(run_.segment_count + frame.segment_count);
+  ++run_.frame_count;
+  run_.pieces = {run_.pieces.data(), run_.pieces.size() + frame.piece_count};
+  return true;
+}
+
+// Handles the frame of index `first`, and those that continue it. Returns how many.
+uint32_t Worker::HandleRun(uint32_t first, Nanos now) {
+  const RxDescriptor& frame = batch_->frames[first];
+  if (!StartRun(frame)) {
+    Handle(frame, now);
+    return 1;
+  }
+  uint32_t next = first + 1;
+  while (next < batch_->frame_count && ExtendRun(frame, batch_->frames[next])) ++next;
+  const uint32_t frames = next - first;
+  stats_.merged_frames.Add(frames - 1);
+  if (engine_->InputRun(frame.headers.flow, hashes_[first], run_, now)) [[likely]] {
+    return frames;
+  }
+  // Who else might want them is asked frame by frame.
+  if (frames == 1 || (frame.rx_class != RxClass::kSteered && rings_->workers() > 1) ||
+      !addresses_->IsOurs(frame.headers.flow.local)) {
+    for (uint32_t i = first; i < next; ++i) Handle(batch_->frames[i], now);
+    return frames;
+  }
+  FillSegment(frame);
+  segment_.payload_bytes = run_.payload_bytes;
+  segment_.segment_count = run_.segment_count;
+  segment_.pieces = run_.pieces;
+  engine_->Input(segment_, now);
+  return frames;
+}
+
+void Worker::EmitAck(const BareAck& ack) {
+  const MacAddress* const mac = neighbours_.Find(ack.flow->remote);
+  if (mac == nullptr) [[unlikely]] {
+    SegmentSink::EmitAck(ack);  // By the long way, which asks for the neighbour or the gateway.
+    return;
+  }
+  AckFrameSpec& spec = ack_spec_;
+  spec.destination_mac = *mac;
+  spec.flow = *ack.flow;
+  spec.seq = ack.seq;
+  spec.ack = ack.ack;
+  spec.flags = ack.flags;
+  spec.window = ack.window;
+  spec.timestamps = ack.timestamps;
+  std::array<uint8_t, kAckFrameBytesMax> buffer;
+  TxFrame frame;
+  frame.header = std::span(buffer).first(BuildAckFrame(spec, buffer));
+  frame.l4_offset =
+      static_cast<uint16_t>(kEthernetHeaderBytes + (ack.flow->local.is_v4() ? 20 : 40));
+  queue_->Transmit(frame);
+}
+
+}  // namespace devmem

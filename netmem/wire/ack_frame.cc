@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bare acknowledgments. The ones' complement sum does not care how wide the words are that it adds
+// (RFC 1071 section 2), so each field is added as the number that it is, at its place in its word.
+#include "netmem/wire/ack_frame.h"
+
+#include <algorithm>
+
+#include "netmem/wire/byte_order.h"
+#include "netmem/wire/checksum.h"
+#include "netmem/wire/ethernet.h"
+#include "netmem/wire/ipv4.h"
+#include "netmem/wire/ipv6.h"
+#include "netmem/wire/tcp_header.h"
+
+namespace devmem {
+namespace {
+
+constexpr uint8_t kTtl = 64;
+constexpr uint32_t kNopNopTimestamp = 0x0101080a;
+constexpr size_t kTimestampsBytes = 12;
+
+// Some 32-bit words added up, as the sum of 16-bit words that the checksum is.
+uint16_t ComplementOf(uint64_t sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  return ChecksumField(static_cast<uint32_t>((sum & 0xffff) + (sum >> 16)));
+}
+
+uint64_t SumOf(const IpAddress& address) {
+  return (address.high() >> 32) + (address.high() & 0xffffffff) + (address.low() >> 32) +
+         (address.low() & 0xffffffff);
+}
+
+void WriteIpv4(const FlowKey& flow, size_t tcp_bytes, uint64_t addresses, uint8_t* ip) {
+  const uint32_t version_and_length =
+      0x45000000u | static_cast<uint32_t>(kIpv4HeaderBytesMin + tcp_bytes);
+  constexpr uint32_t kDontFragment = 0x4000;
+  constexpr uint32_t kTtlAndProtocol = uint32_t{kTtl} << 24 | uint32_t{kIpProtocolTcp} << 16;
+  const uint16_t checksum =
+      ComplementOf(uint64_t{version_and_length} + kDontFragment + kTtlAndProtocol + addresses);
+  StoreBe32(ip, version_and_length);
+  StoreBe32(ip + 4, kDontFragment);
+  StoreBe32(ip + 8, kTtlAndProtocol | checksum);
+  StoreBe32(ip + 12, flow.local.v4());
+  StoreBe32(ip + 16, flow.remote.v4());
+}
+
+void WriteIpv6(const FlowKey& flow, size_t tcp_bytes, uint8_t* ip) {
+  StoreBe32(ip, 0x60000000);
+  StoreBe32(ip + 4, static_cast<uint32_t>(tcp_bytes) << 16 | uint32_t{kIpProtocolTcp} << 8 | kTtl);
+  flow.local.StoreTo(ip + 8);
+  flow.remote.StoreTo(ip + 8 + IpAddress::kBytes);
+}
+
+}  // namespace
+
+size_t BuildAckFrame(const AckFrameSpec& spec, std::span<uint8_t, kAckFrameBytesMax> out) {
+  const FlowKey& flow = spec.flow;
+  const bool is_v4 = flow.local.is_v4();
+  const size_t tcp_bytes =
+      kTcpHeaderBytesMin + (spec.timestamps.has_value() ? kTimestampsBytes : 0);
+  std::copy_n(spec.destination_mac.bytes().data(), MacAddress::kBytes, out.data());
+  std::copy_n(spec.source_mac.bytes().data(), MacAddress::kBytes, out.data() + MacAddress::kBytes);
+  StoreBe16(&out[12], is_v4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
+  uint8_t* const ip = out.data() + kEthernetHeaderBytes;
+  uint64_t addresses = 0;
+  if (is_v4) {
+    addresses = uint64_t{flow.local.v4()} + flow.remote.v4();
+    WriteIpv4(flow, tcp_bytes, addresses, ip);
+  } else {
+    addresses = SumOf(flow.local) + SumOf(flow.remote);
+    WriteIpv6(flow, tcp_bytes, ip);
+  }
+  uint8_t* const tcp = ip + (is_v4 ? kIpv4HeaderBytesMin : kIpv6HeaderBytes);
+  const uint32_t ports = uint32_t{flow.local_port} << 16 | flow.remote_port;
+  const uint32_t offset_flags_window =
+      static_cast<uint32_t>(tcp_bytes / 4) << 28 | uint32_t{spec.flags} << 16 | spec.window;
+  uint64_t sum = addresses + kIpProtocolTcp + tcp_bytes + ports + spec.seq.value() +
+                 uint64_t{spec.ack.value()} + offset_flags_window;
+  StoreBe32(tcp, ports);
+  StoreBe32(tcp + 4, spec.seq.value());
+  StoreBe32(tcp + 8, spec.ack.value());
+  StoreBe32(tcp + 12, offset_flags_window);
+  if (spec.timestamps.has_value()) {
+    sum += uint64_t{kNopNopTimestamp} + spec.timestamps->value + spec.timestamps->echo;
+    StoreBe32(tcp + 20, kNopNopTimestamp);
+    StoreBe32(tcp + 24, spec.timestamps->value);
+    StoreBe32(tcp + 28, spec.timestamps->echo);
+  }
+  StoreBe32(tcp + 16, uint32_t{ComplementOf(sum)} << 16);
+  return static_cast<size_t>(tcp - out.data()) + tcp_bytes;
+}
+
+}  // namespace devmem
