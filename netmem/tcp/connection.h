@@ -71,6 +71,9 @@ struct TcpConnection {
   TimestampState timestamps;
   SeqNum last_ack_sent;
   SeqNum announced_edge;  // The right edge that the peer was told last; see OnConsumed().
+  uint32_t window_target_bytes = 0;  // What it may be promised at most, for now; see RightSize().
+  SeqNum sizing_seq;                 // Where the round began in which that is measured,
+  uint32_t sizing_ms = 0;            // and when.
   Nanos last_heard_at = 0;
   uint64_t payload_bytes_received = 0;
   Nanos armed_at = kNever;  // What the wheel holds; may be earlier than any deadline.
@@ -91,6 +94,6 @@ struct TcpConnection {
 };
 
 // An idle connection's cost, but for its table entry and timer.
-static_assert(sizeof(TcpConnection) <= 496);
+static_assert(sizeof(TcpConnection) <= 512);
 
 }  // namespace devmem

@@ -141,8 +141,8 @@ TcpConnection* TcpEngine::NewConnection(const FlowKey& flow, bool bound) {
   connection->bound = bound;
   connection->last_heard_at = now_;
   ++in_use_;
-  LedgerOf(*connection).Join();
-  connection->joined_ledger = true;
+  connection->window_target_bytes =
+      static_cast<uint32_t>(std::min(config_.window_bytes_start, config_.window_bytes_max));
   return connection;
 }
 
@@ -224,6 +224,12 @@ void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
   if (!CanReceiveData(connection.state)) return;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
   const uint64_t unread = connection.receiver.in_order().bytes();
+  const uint32_t consumed = connection.receiver.rcv_nxt().value() - connection.sizing_seq.value() -
+                            static_cast<uint32_t>(unread);
+  if (consumed >= connection.window_target_bytes / 2) {
+    now_ = now;
+    RightSize(connection, consumed);
+  }
   const uint64_t room = config_.window_bytes_max > unread ? config_.window_bytes_max - unread : 0;
   if (outstanding * 2 > room || outstanding >= 2 * uint64_t{kFramePayloadBytesMax}) return;
   now_ = now;

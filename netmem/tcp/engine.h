@@ -55,6 +55,8 @@ class TcpEngine {
     uint32_t mtu_bytes = 1500;            // Of the device: bounds the MSS both ways.
     uint32_t gso_bytes_max = 0;           // The most payload of one OutSegment; 0: one MSS.
     uint64_t window_bytes_max = 4 << 20;  // The most that one connection is promised.
+    // What it starts with; it grows while its user keeps up (dynamic right-sizing).
+    uint64_t window_bytes_start = kWindowStartBytesDefault;
     size_t send_buffer_bytes = kSendBufferBytesDefault;
     SipKey secret = {};      // Random; keys sequence numbers, ports and the table.
     bool timestamps = true;  // Offer and accept the option.
@@ -254,6 +256,13 @@ class TcpEngine {
   bool IsListedInTimeWait(ConnectionId id) const;
   void CloseNow(TcpConnection& connection, CloseReason reason);
   void LeaveLedger(TcpConnection& connection);
+  // Before the first payload is taken.
+  void JoinLedger(TcpConnection& connection) {
+    if (!connection.joined_ledger) [[unlikely]] {
+      connection.joined_ledger = true;
+      LedgerOf(connection).Join(connection.receiver.outstanding_bytes());
+    }
+  }
   bool MayReuseTimeWait(const TcpConnection& connection, const Segment& segment) const;
 
   // output.cc
@@ -266,7 +275,9 @@ class TcpEngine {
   void EmitSegment(TcpConnection& connection, OutSegment& out);
   uint16_t WindowToAnnounce(TcpConnection& connection);
   uint64_t BackedBytes(const TcpConnection& connection);
-  WindowLedger::GrantResult Grant(TcpConnection& connection, uint64_t cap_bytes, uint8_t scale);
+  void GrantFirst(TcpConnection& connection, uint8_t scale);
+  void Grant(TcpConnection& connection);
+  void RightSize(TcpConnection& connection, uint32_t consumed_bytes);
   bool OpenWindow(TcpConnection& connection);
   void GrantWaiting(Nanos now);
   void RestartRetransmit(TcpConnection& connection);

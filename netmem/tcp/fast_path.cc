@@ -53,6 +53,7 @@ bool TcpEngine::ShortPath(TcpConnection& connection, const SegmentRun& run) {
     connection.timestamps.Update(run.timestamp, run.seq, connection.last_ack_sent, now_);
   }
   connection.sender.OnOldAck(run.seq);
+  JoinLedger(connection);
   const uint32_t queued = connection.receiver.AppendInOrder(*store_, run.pieces, run.payload_bytes);
   if (queued != run.payload_bytes) [[unlikely]] {
     ++stats_.drop(TcpDrop::kPieceArray);

@@ -74,6 +74,8 @@ void TcpEngine::TakeSynOptions(TcpConnection& connection, const Segment& segment
   // An active SYN has promised a window already: the right edge does not move left of it.
   connection.receiver.Start(segment.seq, connection.receiver.outstanding_bytes());
   connection.announced_edge = connection.receiver.right_edge();
+  connection.sizing_seq = connection.receiver.rcv_nxt();
+  connection.sizing_ms = static_cast<uint32_t>(now_ / kMillisecond);
 }
 
 void TcpEngine::SendSyn(TcpConnection& connection) {

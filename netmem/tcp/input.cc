@@ -182,6 +182,7 @@ void TcpEngine::ReceivePayload(TcpConnection& connection, const Segment& segment
     connection.ack_now = true;
   }
   if (segment.length() == 0) return;
+  JoinLedger(connection);
   const uint32_t outstanding = connection.receiver.outstanding_bytes();
   const ReceiveResult result = connection.receiver.Receive(MemoryOf(), segment);
   const uint32_t left = connection.receiver.outstanding_bytes();

@@ -82,6 +82,10 @@ inline constexpr uint64_t kWindowBytesMax = uint64_t{65535} << kWindowScaleMax;
 
 // Every connection may be promised this many segments, whatever the ledger says.
 inline constexpr uint32_t kWindowFloorSegments = 2;
+// What a connection is promised at the start, and how dynamic right-sizing goes on: twice as much
+// when half of it was consumed within a round, half as much when that took four rounds.
+inline constexpr uint64_t kWindowStartBytesDefault = 128u << 10;
+inline constexpr Nanos kRightSizingRound = 500 * kMillisecond;
 // The perfectly packed payload that the ledger counts as held beside what really is: one slab.
 inline constexpr uint64_t kWastePriorBytes = kSlabBytesDefault;
 // The largest pool of one ledger: its fixed-point products stay below 2^63.
@@ -122,6 +126,7 @@ static_assert(kRttMax < kPawsIdleMax);
 static_assert(kWindowBytesMax < uint64_t{1} << 30, "RFC 7323 section 2.3");
 static_assert(kWindowFloorSegments * kMssBytesMaxIpv6 < kWindowBytesMax);
 static_assert(kAckBatchBytesMax <= kWindowBytesMax);
+static_assert(kWindowStartBytesDefault >= 65535, "a handshake promises as much");
 static_assert(kBindingBytesMax <= kLedgerCapacityBytesMax);
 static_assert(kBacklogDefault <= kBacklogMax && kBacklogMax <= kConnectionsMax);
 static_assert(kSendBufferBytesFirst <= kSendBufferBytesDefault);

@@ -163,9 +163,11 @@ uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection) {
   const uint8_t scale = handshake ? uint8_t{0} : connection.rcv_scale;
   uint64_t window_bytes = connection.receiver.outstanding_bytes();
   if (CanReceiveData(connection.state) || handshake) {
-    const uint64_t cap =
-        handshake ? std::min<uint64_t>(config_.window_bytes_max, 65535) : config_.window_bytes_max;
-    (void)Grant(connection, cap, scale);
+    if (connection.joined_ledger) [[likely]] {
+      Grant(connection);
+    } else {
+      GrantFirst(connection, scale);
+    }
     window_bytes = BackedBytes(connection);
   }
   const uint16_t field = EncodeWindow(window_bytes, scale);
@@ -189,17 +191,31 @@ uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
   return writable >= least ? writable : 0;
 }
 
+// Until its first payload a connection is promised what a SYN can say, or the memory that there is;
+// nobody keeps account of that (WindowLedger::Join). As in Linux it is whole segments, and a window
+// that was promised unscaled is rounded up to the unit, so that its right edge does not move left.
+void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
+  const uint64_t unit = uint64_t{1} << scale;
+  const uint64_t outstanding = connection.receiver.outstanding_bytes();
+  uint64_t window_bytes =
+      std::min<uint64_t>({config_.window_bytes_max, 65535, PoolOf(connection).writable_bytes()});
+  const uint32_t mss = OurMss(connection.flow) - (connection.timestamps.enabled ? 12u : 0u);
+  if (window_bytes > mss) window_bytes -= window_bytes % mss;
+  connection.receiver.Extend((std::max(window_bytes, outstanding) + unit - 1) & ~(unit - 1));
+}
+
 // Asks the ledger how far the right edge may go, and moves it there. Data that waits to be read
 // counts against the connection's cap, so that one user who does not read cannot fill the pool.
-WindowLedger::GrantResult TcpEngine::Grant(TcpConnection& connection, uint64_t cap_bytes,
-                                           uint8_t scale) {
+void TcpEngine::Grant(TcpConnection& connection) {
   const uint64_t unread = connection.receiver.in_order().bytes();
+  const uint64_t cap = config_.window_bytes_max;
   WindowLedger::GrantRequest request;
   request.outstanding_bytes = connection.receiver.outstanding_bytes();
-  request.wanted_bytes = cap_bytes > unread ? cap_bytes - unread : 0;
+  request.wanted_bytes =
+      std::min<uint64_t>(connection.window_target_bytes, cap > unread ? cap - unread : 0);
   request.available_bytes = PoolOf(connection).writable_bytes();
   request.mss_bytes = OurMss(connection.flow);
-  request.window_scale = scale;
+  request.window_scale = connection.rcv_scale;
   const WindowLedger::GrantResult grant = LedgerOf(connection).Grant(request);
   connection.receiver.Extend(grant.window_bytes);
   // Who has a window left asks again with the next acknowledgment; only who has not even its floor
@@ -207,14 +223,33 @@ WindowLedger::GrantResult TcpEngine::Grant(TcpConnection& connection, uint64_t c
   if (grant.limited && grant.window_bytes < uint64_t{kWindowFloorSegments} * request.mss_bytes) {
     Mark(connection, kInCredit);
   }
-  return grant;
+}
+
+// Dynamic right-sizing: a user who takes half of the target within a round may be kept from more by
+// the window alone, so it doubles; one who needs several rounds for it is not. A peer in slow start
+// doubles what it sends each round trip, and this keeps a window ahead of it.
+void TcpEngine::RightSize(TcpConnection& connection, uint32_t consumed_bytes) {
+  constexpr uint32_t kRoundMs = static_cast<uint32_t>(kRightSizingRound / kMillisecond);
+  const uint32_t now_ms = static_cast<uint32_t>(now_ / kMillisecond);
+  const uint32_t elapsed_ms = now_ms - connection.sizing_ms;
+  const uint64_t start = std::min(config_.window_bytes_start, config_.window_bytes_max);
+  uint64_t target = connection.window_target_bytes;
+  if (elapsed_ms <= kRoundMs) {
+    target = std::min(2 * target, config_.window_bytes_max);
+  } else if (elapsed_ms >= 4 * kRoundMs) {
+    target = std::max(target / 2, start);
+  }
+  connection.window_target_bytes = static_cast<uint32_t>(target);
+  connection.sizing_seq += consumed_bytes;
+  connection.sizing_ms = now_ms;
 }
 
 // Extends the window (by no small step: the ledger sees to the receiver's part of RFC 9293 section
 // 3.8.6.2.2), and announces it once it is twice what the peer has heard of: true. Anything less
 // goes with the next acknowledgment.
 bool TcpEngine::OpenWindow(TcpConnection& connection) {
-  (void)Grant(connection, config_.window_bytes_max, connection.rcv_scale);
+  if (!connection.joined_ledger) return false;
+  Grant(connection);
   const Receiver& receiver = connection.receiver;
   const SeqNum heard = std::max(connection.announced_edge, receiver.rcv_nxt());
   const uint32_t known = heard.value() - receiver.rcv_nxt().value();

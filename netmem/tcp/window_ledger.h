@@ -4,10 +4,13 @@
 // can hold. One per worker and used on its thread alone; O(1) and integers only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/status/statusor.h"
 #include "netmem/tcp/limits.h"
+#include "netmem/tcp/window.h"
+#include "provider/check.h"
 
 namespace devmem {
 
@@ -64,15 +67,21 @@ class WindowLedger {
   //                           kLedgerCapacityBytesMax.
   static absl::StatusOr<WindowLedger> Create(const Config& config);
 
-  // A connection begins with no promise, and ends with `outstanding_bytes` of it unused.
-  void Join() {
+  // A connection begins to count with its first payload: what its handshake promised is
+  // `outstanding_bytes`. It ends with `outstanding_bytes` unused. Those that have only shaken hands
+  // are over-committed: a million idle ones must not keep a few busy ones from the memory.
+  void Join(uint64_t outstanding_bytes = 0) {
     ++connection_count_;
+    promised_bytes_ += outstanding_bytes;
     UpdateShare();
   }
   void Leave(uint64_t outstanding_bytes);
 
   // rcv_nxt moved over `bytes` that lay inside the promise. (A FIN counts only if it does.)
-  void OnArrived(uint64_t bytes);
+  void OnArrived(uint64_t bytes) {
+    DEVMEM_CHECK(bytes <= promised_bytes_, "more arrived than the ledger had promised");
+    promised_bytes_ -= bytes;
+  }
 
   // Extends one connection's right edge. Small steps are not worth a segment: credit below one MSS
   // and below half the window is held back (window.h, ReceiverMayAdvance).
@@ -89,20 +98,59 @@ class WindowLedger {
   static constexpr uint64_t kWasteOne = 1u << 16;
 
   // The most that may be promised in all while the pool has `available_bytes` left.
-  uint64_t PromiseLimit(uint64_t available_bytes) const;
+  uint64_t PromiseLimit(uint64_t available_bytes) const {
+    const uint64_t free_bytes = std::min(available_bytes, config_.capacity_bytes);
+    if (free_bytes <= config_.reserve_bytes) return 0;
+    return (free_bytes - config_.reserve_bytes) * inverse_waste_ / kWasteOne;
+  }
 
  private:
   explicit WindowLedger(const Config& config) : config_(config) {}
 
   void UpdateShare();
-  // What this connection may be promised at most when memory is no object.
-  uint64_t Target(const GrantRequest& request, uint64_t floor_bytes) const;
+  // `unit` is a power of two: no division, since every acknowledgment passes here.
+  static constexpr uint64_t RoundDown(uint64_t bytes, uint64_t unit) { return bytes & ~(unit - 1); }
+  static constexpr uint64_t RoundUp(uint64_t bytes, uint64_t unit) {
+    return RoundDown(bytes + unit - 1, unit);
+  }
 
   Config config_;
   uint64_t promised_bytes_ = 0;
   uint64_t waste_ = kWasteOne;
-  uint64_t share_bytes_ = 0;  // Kept, so that a grant does not divide.
+  uint64_t inverse_waste_ = kWasteOne;  // kWasteOne^2 / waste_, kept for the same reason.
+  uint64_t share_bytes_ = 0;  // Twice an equal share. Kept, so that a grant does not divide.
   uint32_t connection_count_ = 0;
 };
+
+inline WindowLedger::GrantResult WindowLedger::Grant(const GrantRequest& request) {
+  DEVMEM_CHECK(request.outstanding_bytes <= promised_bytes_,
+               "a connection has more outstanding than all together");
+  const uint64_t unit_bytes = uint64_t{1} << request.window_scale;
+  const uint64_t outstanding_bytes = request.outstanding_bytes;
+  const uint64_t floor_bytes = std::min({uint64_t{kWindowFloorSegments} * request.mss_bytes,
+                                         request.available_bytes, request.wanted_bytes});
+  const uint64_t limit_bytes = PromiseLimit(request.available_bytes);
+  // Half of the connections are idle as a rule, and the others may use their part; but once most of
+  // the memory is promised, an equal share is what new credit leads to.
+  const uint64_t share_bytes = 2 * promised_bytes_ > limit_bytes ? share_bytes_ / 2 : share_bytes_;
+  const uint64_t wish_bytes =
+      std::min({request.wanted_bytes, config_.window_cap_bytes, share_bytes});
+  const uint64_t floor_units = RoundUp(floor_bytes, unit_bytes);
+  const uint64_t target_bytes = std::min(std::max(RoundDown(wish_bytes, unit_bytes), floor_units),
+                                         uint64_t{65535} << request.window_scale);
+  const uint64_t room_bytes = limit_bytes - std::min(limit_bytes, promised_bytes_);
+  const uint64_t funded_bytes = RoundDown(outstanding_bytes + room_bytes, unit_bytes);
+  const uint64_t offer_bytes = std::min(target_bytes, std::max(funded_bytes, floor_units));
+
+  GrantResult result;
+  result.limited = offer_bytes < target_bytes;
+  const uint64_t kept_bytes = RoundUp(outstanding_bytes, unit_bytes);
+  const bool advances =
+      offer_bytes > kept_bytes &&
+      ReceiverMayAdvance(offer_bytes - outstanding_bytes, target_bytes, request.mss_bytes);
+  result.window_bytes = advances ? offer_bytes : kept_bytes;
+  promised_bytes_ += result.window_bytes - outstanding_bytes;
+  return result;
+}
 
 }  // namespace devmem
