@@ -12,10 +12,14 @@ AckDecision AckPolicy::Decide() const {
 }
 
 void AckPolicy::OnAckSent() {
-  quick_segments_left_ -= std::min(quick_segments_left_, pending_segments_);
+  quick_segments_left_ = static_cast<uint8_t>(
+      quick_segments_left_ - std::min<uint32_t>(quick_segments_left_, pending_segments_));
   pending_bytes_ = 0;
   pending_segments_ = 0;
   now_ = false;
+  if (careful_acks_left_ == 0) return;
+  --careful_acks_left_;
+  batch_bytes_max_ = careful_acks_left_ != 0 ? 2 * rcv_mss_bytes_ : kAckBatchBytesMax;
 }
 
 }  // namespace devmem

@@ -19,13 +19,17 @@ enum class AckDecision : uint8_t {
 };
 
 // The rule:
-//   at once         out of order, duplicate, a hole filled, FIN: the peer's loss recovery waits for
-//   it. end of batch    two segments or more are unacknowledged, or two full segments' worth of
-//   bytes. end of batch    the first kQuickAckSegments segments of a connection: the peer is in
-//   slow start,
-//                   where each delayed ACK costs it a round trip of growth or the whole delay.
-//   delayed         one single segment.
-// A batch may be long: when batch_full() the receiver asks in its middle.
+//   at once       out of order, duplicate, a hole filled: the peer's loss recovery counts these
+//                 acknowledgments, and each repeats what a lost one said.
+//   every second  full-sized segment, for the next kCarefulAcks acknowledgments after that, as RFC
+//                 5681 has it: on a path that loses segments it loses acknowledgments too, and a
+//                 peer with few segments in flight stands still when the only one is lost.
+//   end of batch  two segments or more are unacknowledged, or two full segments' worth of bytes; a
+//                 FIN came; the window opened.
+//   end of batch  the first kQuickAckSegments segments of a connection: the peer is in slow start,
+//                 where each delayed ACK costs it a round trip of growth or the whole delay.
+//   delayed       one single segment.
+// The receiver asks at the end of a batch, and in its middle when batch_full().
 class AckPolicy {
  public:
   AckPolicy() = default;
@@ -38,15 +42,15 @@ class AckPolicy {
     pending_segments_ = SaturatingAdd(pending_segments_, segment_count);
     if (segment_count != 0) LearnSegment(bytes / segment_count);
   }
-  void OnOutOfOrder() { now_ = true; }
-  void OnDuplicate() { now_ = true; }   // Also for segments outside of the window.
-  void OnHoleFilled() { now_ = true; }  // RFC 5681 section 4.2: all or part of a gap.
+  void OnOutOfOrder() { OnTrouble(); }
+  void OnDuplicate() { OnTrouble(); }   // Also for segments outside of the window.
+  void OnHoleFilled() { OnTrouble(); }  // RFC 5681 section 4.2: all or part of a gap.
   void OnFin() { now_ = true; }
   // The window opened by enough that the peer should hear of it.
   void OnWindowOpened() { now_ = true; }
 
   AckDecision Decide() const;
-  bool batch_full() const { return pending_bytes_ >= kAckBatchBytesMax; }
+  bool batch_full() const { return pending_bytes_ >= batch_bytes_max_; }
 
   // Any segment with ACK left: everything is acknowledged.
   void OnAckSent();
@@ -56,6 +60,11 @@ class AckPolicy {
   uint32_t rcv_mss_bytes() const { return rcv_mss_bytes_; }
 
  private:
+  void OnTrouble() {
+    now_ = true;
+    careful_acks_left_ = kCarefulAcks;
+    batch_bytes_max_ = 0;
+  }
   static uint32_t SaturatingAdd(uint32_t a, uint32_t b) { return a + b < a ? UINT32_MAX : a + b; }
   void LearnSegment(uint32_t bytes) {
     rcv_mss_bytes_ = std::clamp(bytes, rcv_mss_bytes_, std::max(mss_bytes_, rcv_mss_bytes_));
@@ -65,7 +74,10 @@ class AckPolicy {
   uint32_t rcv_mss_bytes_ = kMssBytesMin;
   uint32_t pending_bytes_ = 0;
   uint32_t pending_segments_ = 0;
-  uint32_t quick_segments_left_ = kQuickAckSegments;
+  // 0 while an acknowledgment is due at once, so that the short path has one number to look at.
+  uint32_t batch_bytes_max_ = kAckBatchBytesMax;
+  uint8_t quick_segments_left_ = kQuickAckSegments;
+  uint8_t careful_acks_left_ = 0;
   bool now_ = false;
 };
 

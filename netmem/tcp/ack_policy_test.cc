@@ -97,6 +97,29 @@ TEST(AckPolicyTest, ABatchIsFullAt256KiB) {
   EXPECT_FALSE(policy.batch_full());
 }
 
+TEST(AckPolicyTest, OutOfOrderABatchIsFullAtOnce) {
+  AckPolicy policy = Settled();
+  policy.OnOutOfOrder();
+  EXPECT_TRUE(policy.batch_full());
+  policy.OnAckSent();
+  EXPECT_FALSE(policy.batch_full());
+}
+
+TEST(AckPolicyTest, AfterALossTheNextEightAcknowledgmentsAreForTwoSegmentsEach) {
+  AckPolicy policy = Settled();
+  policy.OnOutOfOrder();
+  for (uint32_t ack = 1; ack < kCarefulAcks; ++ack) {
+    policy.OnAckSent();
+    policy.OnInOrder(kMss, 1);
+    EXPECT_FALSE(policy.batch_full()) << ack;
+    policy.OnInOrder(kMss, 1);
+    EXPECT_TRUE(policy.batch_full()) << ack;
+  }
+  policy.OnAckSent();
+  policy.OnInOrder(100 * kMss, 100);
+  EXPECT_FALSE(policy.batch_full()) << "the path has been good for long enough";
+}
+
 TEST(AckPolicyTest, CountsDoNotWrapHoweverLongNobodyAsks) {
   AckPolicy policy(kMss);
   policy.OnInOrder(UINT32_MAX, UINT32_MAX);

@@ -48,6 +48,32 @@ TEST_F(OutputTest, ALongBatchIsAcknowledgedInItsMiddle) {
   EXPECT_EQ(ReadAll(), 360'000u);
 }
 
+TEST_F(OutputTest, EachSegmentOfABatchThatIsOutOfOrderIsAcknowledged) {
+  EstablishedAndWarm();
+  const SeqNum hole = peer_nxt_;
+  for (uint32_t i = 1; i <= 3; ++i) Deliver({.seq = hole + i * 1460, .bytes = 1460});
+  ExpectOnly({All({IsAck(hole), HasSacks({{hole + 1460, hole + 2 * 1460}})}),
+              All({IsAck(hole), HasSacks({{hole + 1460, hole + 3 * 1460}})}),
+              All({IsAck(hole), HasSacks({{hole + 1460, hole + 4 * 1460}})})});
+  Deliver({.seq = hole, .bytes = 1460});
+  ExpectOnly(IsAck(hole + 4 * 1460));
+  h().Flush();
+  ExpectNothing();
+}
+
+TEST_F(OutputTest, AfterALossABatchIsAcknowledgedEverySecondSegment) {
+  EstablishedAndWarm();
+  const SeqNum hole = peer_nxt_;
+  Deliver({.seq = hole + 1460, .bytes = 1460});
+  Deliver({.seq = hole, .bytes = 1460});
+  peer_nxt_ = hole + 2 * 1460;
+  TakeSeen();
+  for (int i = 0; i < 4; ++i) Deliver({.bytes = 1460});
+  ExpectOnly({IsAck(hole + 4 * 1460), IsAck(peer_nxt_)});
+  h().Flush();
+  ExpectNothing();
+}
+
 TEST_F(OutputTest, ASingleSegmentIsAcknowledgedAfterTheDelay) {
   EstablishedAndWarm();
   Send({.bytes = 1460});
