@@ -29,9 +29,14 @@ void PlugIn::LetGo(Socket& socket) {
 }
 
 CallResult PlugIn::Close(int fd) {
+  if (epolls_.erase(fd) != 0 || pipes_.erase(fd) != 0) {
+    ::close(fd);
+    return {};
+  }
   const std::shared_ptr<Socket> socket = Find(fd);
   if (socket == nullptr) return CallResult::Fail(EBADF);
   sockets_.erase(fd);
+  ForgetInEpolls(fd);
   ::close(fd);
   TcpConnection* connection = ConnectionOf(*socket);
   const bool linger = socket->settings.linger && connection != nullptr;

@@ -93,8 +93,9 @@ ssize_t RecvMsg(void* userdata, int fd, msghdr* message, int flags) {
   const ssize_t result = Receive(userdata, fd, Parts(message->msg_iov, message->msg_iovlen), flags);
   if (result < 0) return result;
   message->msg_namelen = 0;
-  message->msg_controllen = 0;
   message->msg_flags = 0;
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  Of(userdata).WriteControl(fd, message);
   return result;
 }
 
@@ -158,6 +159,47 @@ int Close(void* userdata, int fd) {
 int ShutdownSocket(void* userdata, int fd, int how) {
   const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
   return Return<int>(Of(userdata).ShutdownSocket(fd, how));
+}
+
+int GetSockOpt(void* userdata, int fd, int level, int option, void* value, socklen_t* bytes) {
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  return Return<int>(Of(userdata).GetOption(fd, level, option, value, bytes));
+}
+
+int SetSockOpt(void* userdata, int fd, int level, int option, const void* value, socklen_t bytes) {
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  return Return<int>(Of(userdata).SetOption(fd, level, option, value, bytes));
+}
+
+int Poll(void* userdata, pollfd* fds, nfds_t count, int timeout_ms) {
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  return Return<int>(Of(userdata).Poll({fds, count}, timeout_ms));
+}
+
+int EpollCreate(void* userdata, int size) {
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  return Return<int>(Of(userdata).EpollCreate(size));
+}
+
+int EpollCtl(void* userdata, int epoll_fd, int operation, int fd, epoll_event* event) {
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  return Return<int>(Of(userdata).EpollCtl(epoll_fd, operation, fd, event));
+}
+
+int EpollWait(void* userdata, int epoll_fd, epoll_event* events, int events_max, int timeout_ms) {
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  return Return<int>(Of(userdata).EpollWait(epoll_fd, events, events_max, timeout_ms));
+}
+
+int Pipe(void* userdata, int fds[2]) {
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  return Return<int>(Of(userdata).Pipe(fds));
+}
+
+int Splice(void* userdata, int fd_in, loff_t*, int fd_out, loff_t*, size_t bytes,
+           unsigned int flags) {
+  const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
+  return Return<int>(Of(userdata).Splice(fd_in, fd_out, bytes, flags));
 }
 
 int NetdevSend(void* userdata, const void* packet, size_t bytes) {
@@ -228,8 +270,16 @@ __attribute__((visibility("default"))) void packetdrill_interface_init(
   interface->ioctl = Ioctl;
   interface->close = Close;
   interface->shutdown = ShutdownSocket;
+  interface->getsockopt = GetSockOpt;
+  interface->setsockopt = SetSockOpt;
+  interface->poll = Poll;
   interface->netdev_send = NetdevSend;
   interface->netdev_receive = NetdevReceive;
   interface->usleep = Usleep;
   interface->gettimeofday = GetTimeOfDay;
+  interface->epoll_create = EpollCreate;
+  interface->epoll_ctl = EpollCtl;
+  interface->epoll_wait = EpollWait;
+  interface->pipe = Pipe;
+  interface->splice = Splice;
 }

@@ -52,6 +52,7 @@ void HostStack::InjectTcp(std::span<const uint8_t> frame, const FrameHeaders& he
   segment.ack = tcp->ack();
   segment.flags = tcp->flags();
   segment.window = tcp->window();
+  segment.ecn = headers.ecn;
   segment.options = ParseTcpOptions(tcp->options());
   TakePayload(payload, &segment);
   engine_->Input(segment, now_);
@@ -64,6 +65,7 @@ void HostStack::Emit(const OutSegment& segment) {
   spec.ack = segment.ack;
   spec.flags = segment.flags;
   spec.window = segment.window;
+  spec.ecn = segment.ecn;
   spec.options = segment.options;
   spec.payload_bytes = static_cast<uint32_t>(segment.payload.size());
   spec.payload_sum = PartialSum(segment.payload);

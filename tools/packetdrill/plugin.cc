@@ -14,6 +14,26 @@
 #include "tools/packetdrill/limits.h"
 
 namespace devmem::packetdrill {
+namespace {
+
+bool HasPeerFin(TcpState state) {
+  switch (state) {
+    case TcpState::kCloseWait:
+    case TcpState::kClosing:
+    case TcpState::kLastAck:
+    case TcpState::kTimeWait: return true;
+    case TcpState::kClosed:
+    case TcpState::kListen:
+    case TcpState::kSynSent:
+    case TcpState::kSynReceived:
+    case TcpState::kEstablished:
+    case TcpState::kFinWait1:
+    case TcpState::kFinWait2: return false;
+  }
+  return false;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<PlugIn>> PlugIn::Create(const Knobs& knobs) {
   absl::StatusOr<std::unique_ptr<HostStack>> stack = HostStack::Create(knobs);
@@ -38,7 +58,11 @@ void PlugIn::Shutdown() {
   changed_.notify_all();
   changed_.wait(lock, [this] { return blocked_threads_ == 0; });
   for (const auto& [fd, socket] : sockets_) ::close(fd);
+  for (const auto& [fd, epoll] : epolls_) ::close(fd);
+  for (const int fd : pipes_) ::close(fd);
   sockets_.clear();
+  epolls_.clear();
+  pipes_.clear();
 }
 
 Nanos PlugIn::DeadlineAfter(Nanos timeout) const {
@@ -132,29 +156,31 @@ void PlugIn::NoteChanges() {
   for (const auto& [fd, socket] : sockets_) NoteChange(*socket);
 }
 
+// Compares with the last look, and wakes who watches as Linux's callbacks do: for data and for room
+// with the event, for a change of state without.
 void PlugIn::NoteChange(Socket& socket) {
   if (!socket.listeners.empty()) {
-    socket.seen_pending = PendingOf(socket);
+    const uint32_t pending = PendingOf(socket);
+    if (pending > socket.seen_pending) Wake(socket, POLLIN | POLLRDNORM);
+    socket.seen_pending = pending;
     return;
   }
   const TcpConnection* connection = ConnectionOf(socket);
   if (connection == nullptr) return;
   if (connection->state == TcpState::kClosed && !socket.ended) NoteEnd(socket, *connection);
+  if (connection->payload_bytes_received != socket.seen_received_bytes) {
+    Wake(socket, POLLIN | POLLRDNORM | POLLRDBAND);
+  }
+  if (connection->state != socket.seen_state) {
+    if (HasPeerFin(connection->state)) socket.receive_shut = true;
+    Wake(socket, 0);
+  }
+  if (socket.wants_space && IsWritable(socket, *connection)) {
+    socket.wants_space = false;
+    Wake(socket, POLLOUT | POLLWRNORM | POLLWRBAND);
+  }
   socket.seen_state = connection->state;
   socket.seen_received_bytes = connection->payload_bytes_received;
-  switch (connection->state) {
-    case TcpState::kCloseWait:
-    case TcpState::kClosing:
-    case TcpState::kLastAck:
-    case TcpState::kTimeWait: socket.receive_shut = true; break;
-    case TcpState::kClosed:
-    case TcpState::kListen:
-    case TcpState::kSynSent:
-    case TcpState::kSynReceived:
-    case TcpState::kEstablished:
-    case TcpState::kFinWait1:
-    case TcpState::kFinWait2: break;
-  }
 }
 
 // As tcp_reset() and tcp_write_err() of Linux leave a socket.
@@ -164,7 +190,10 @@ void PlugIn::NoteEnd(Socket& socket, const TcpConnection& connection) {
     case CloseReason::kNone:
     case CloseReason::kAborted: break;
     case CloseReason::kRefused: socket.error = ECONNREFUSED; break;
-    case CloseReason::kTimedOut: socket.error = ETIMEDOUT; break;
+    case CloseReason::kTimedOut:
+      socket.error = connection.system_error != 0 ? connection.system_error : ETIMEDOUT;
+      break;
+    case CloseReason::kUnreachable: socket.error = connection.system_error; break;
     case CloseReason::kReset:
       socket.error = socket.seen_state == TcpState::kCloseWait ? EPIPE : ECONNRESET;
       break;

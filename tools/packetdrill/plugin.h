@@ -15,7 +15,10 @@
 // Which file answers what:
 //   plugin.cc          time, packets, waiting, what changed      socket_calls.cc  socket ... accept
 //   stream_calls.cc    read and write in all their forms         connect_call.cc  connect
-//   close_calls.cc     close, shutdown, fcntl, ioctl             interface.cc     the table
+//   close_calls.cc     close, shutdown, fcntl, ioctl             poll_calls.cc    poll and epoll
+//   option_calls.cc    setsockopt                                pipe_calls.cc    pipe and splice
+//   option_queries.cc  getsockopt and TCP_INFO                   send_room.cc     SO_SNDBUF
+//   interface.cc       the table
 
 #pragma once
 
@@ -32,16 +35,20 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "tools/packetdrill/epoll.h"
 #include "tools/packetdrill/host_stack.h"
 #include "tools/packetdrill/knobs.h"
 #include "tools/packetdrill/socket.h"
 
 namespace devmem::packetdrill {
+
+struct TcpInfo;
 
 class PlugIn {
  public:
@@ -62,6 +69,8 @@ class PlugIn {
 
   // --- The stream ---
   CallResult Receive(int fd, std::span<const iovec> iov, int flags);
+  // What recvmsg() says beside the data: TCP_CM_INQ, when TCP_INQ asks for it.
+  void WriteControl(int fd, msghdr* message);
   CallResult Send(int fd, std::span<const iovec> iov, int flags);
   // Writes the peer's address as recvfrom() does for TCP: none.
   CallResult SendTo(int fd, std::span<const iovec> iov, int flags, const sockaddr* address,
@@ -72,6 +81,18 @@ class PlugIn {
   CallResult ShutdownSocket(int fd, int how);
   CallResult Fcntl(int fd, int command, int argument);
   CallResult Ioctl(int fd, unsigned long request, void* argument);
+  CallResult SetOption(int fd, int level, int option, const void* value, socklen_t bytes);
+  CallResult GetOption(int fd, int level, int option, void* value, socklen_t* bytes);
+
+  // --- Waiting for several ---
+  CallResult Poll(std::span<pollfd> fds, int timeout_ms);
+  CallResult EpollCreate(int size);
+  CallResult EpollCtl(int epoll_fd, int operation, int fd, const epoll_event* event);
+  CallResult EpollWait(int epoll_fd, epoll_event* events, int events_max, int timeout_ms);
+
+  // --- Pipes ---
+  CallResult Pipe(int fds[2]);
+  CallResult Splice(int fd_in, int fd_out, size_t bytes, unsigned flags);
 
   // --- The wire and the clock ---
   CallResult PutPacket(std::span<const uint8_t> packet);
@@ -134,17 +155,49 @@ class PlugIn {
   void Disconnect(Socket& socket);
 
   // --- stream_calls.cc ---
-  size_t SendRoom(const Socket& socket, const TcpConnection& connection) const;
+  size_t QueueParts(Socket& socket, TcpConnection& connection, std::span<const iovec> parts);
+
+  // --- send_room.cc ---
+  size_t SendRoom(Socket& socket, const TcpConnection& connection);
+
+  // How much SO_SNDBUF is now: autotuning moves it until the user sets it.
+  uint32_t SendBufferBytes(const Socket& socket);
+  bool IsWritable(Socket& socket, const TcpConnection& connection);
 
   // --- close_calls.cc ---
   void LetGo(Socket& socket);
+
+  // --- option_calls.cc, option_queries.cc ---
+  CallResult SetSocketOption(Socket& socket, int option, const void* data, socklen_t bytes);
+  CallResult SetTcpOption(Socket& socket, int option, const void* data, socklen_t bytes);
+  CallResult SetIpOption(Socket& socket, int option, const void* data, socklen_t bytes);
+  CallResult SetIpv6Option(Socket& socket, int option, const void* data, socklen_t bytes);
+  // Tells the connection, or those to come, what the settings are now.
+  void ApplySettings(Socket& socket);
+  std::optional<int> SocketOptionValue(Socket& socket, int option);
+  std::optional<int> TcpOptionValue(Socket& socket, int option);
+  std::optional<int> IpOptionValue(const Socket& socket, int level, int option) const;
+  CallResult GetTcpInfo(Socket& socket, void* value, socklen_t* bytes);
+  void FillTcpInfo(const TcpConnection& connection, TcpInfo* info) const;
+
+  // --- poll_calls.cc ---
+  uint32_t PollMask(Socket& socket);
+  int64_t HarvestEpoll(Epoll& epoll, std::span<epoll_event> events);
+  void Wake(const Socket& socket, uint32_t events);
+  void ForgetInEpolls(int fd);
+
+  // --- pipe_calls.cc ---
+  static CallResult ReadPipe(int fd, std::span<const iovec> iov);
+  static CallResult WritePipe(int fd, std::span<const iovec> iov);
 
   const Knobs knobs_;
   std::mutex mutex_;  // Guards everything below.
   std::condition_variable changed_;
   std::unique_ptr<HostStack> stack_;
   std::map<int, std::shared_ptr<Socket>> sockets_;  // By descriptor.
-  std::list<Waiter*> waiters_;                      // Each lies on its thread's stack.
+  std::map<int, std::shared_ptr<Epoll>> epolls_;
+  std::set<int> pipes_;
+  std::list<Waiter*> waiters_;  // Each lies on its thread's stack.
   uint32_t blocked_threads_ = 0;
   bool closing_ = false;
   std::thread::id driver_;

@@ -55,6 +55,8 @@ struct SocketSettings {
   int defer_accept_seconds = 0;
   uint32_t syn_retries = 0;  // TCP_SYNCNT; 0: the knob's.
   bool congestion_is_reno = false;
+  uint32_t unsent_low_water_bytes = UINT32_MAX;  // TCP_NOTSENT_LOWAT.
+  bool report_unread = false;                    // TCP_INQ.
 };
 
 struct Epoll;

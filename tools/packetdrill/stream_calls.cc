@@ -4,9 +4,11 @@
 // things: received data comes before an error, an error before the end of the stream.
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "tools/packetdrill/plugin.h"
 
@@ -40,6 +42,7 @@ bool HasNullBuffer(std::span<const iovec> iov) {
 }  // namespace
 
 CallResult PlugIn::Receive(int fd, std::span<const iovec> iov, int flags) {
+  if (pipes_.count(fd) != 0) return ReadPipe(fd, iov);
   const std::shared_ptr<Socket> socket = Find(fd);
   if (socket == nullptr) return CallResult::Fail(EBADF);
   if (socket->phase == Socket::Phase::kListening) return CallResult::Fail(ENOTCONN);
@@ -83,16 +86,48 @@ CallResult PlugIn::Receive(int fd, std::span<const iovec> iov, int flags) {
       DeadlineAfter(socket->settings.receive_timeout), CallResult::Fail(EAGAIN));
 }
 
-// How much a write may queue now.
-size_t PlugIn::SendRoom(const Socket& socket, const TcpConnection& connection) const {
-  const size_t limit = std::min<size_t>(
-      socket.settings.send_buffer_locked ? socket.settings.send_buffer_bytes : knobs_.wmem_bytes[2],
-      connection.sender.buffer().capacity());
-  const size_t held = connection.sender.buffer().size();
-  return limit > held ? limit - held : 0;
+void PlugIn::WriteControl(int fd, msghdr* message) {
+  const size_t room = message->msg_control == nullptr ? 0 : message->msg_controllen;
+  message->msg_controllen = 0;
+  const std::shared_ptr<Socket> socket = Find(fd);
+  if (socket == nullptr || !socket->settings.report_unread) return;
+  if (room < CMSG_SPACE(sizeof(int))) {
+    if (room != 0) message->msg_flags |= MSG_CTRUNC;
+    return;
+  }
+  const TcpConnection* connection = ConnectionOf(*socket);
+  int unread =
+      connection == nullptr ? 0 : static_cast<int>(connection->receiver.in_order().bytes());
+  // The end of the stream counts as one byte: there is something to read.
+  if (unread == 0 && socket->receive_shut) unread = 1;
+  auto* control = static_cast<cmsghdr*>(message->msg_control);
+  control->cmsg_level = SOL_TCP;
+  control->cmsg_type = TCP_INQ;  // TCP_CM_INQ is the same number.
+  control->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(control), &unread, sizeof(unread));
+  message->msg_controllen = CMSG_SPACE(sizeof(int));
+}
+
+// Queues what there is room for, and lets it go out as it is queued: that makes room for more.
+size_t PlugIn::QueueParts(Socket& socket, TcpConnection& connection, std::span<const iovec> parts) {
+  size_t queued = 0;
+  for (const iovec& part : parts) {
+    std::span<const uint8_t> data(static_cast<const uint8_t*>(part.iov_base), part.iov_len);
+    while (!data.empty()) {
+      const size_t room = std::min(SendRoom(socket, connection), data.size());
+      if (room == 0) return queued;
+      const size_t taken = stack_->engine().Send(connection, data.first(room), stack_->now());
+      queued += taken;
+      data = data.subspan(taken);
+      if (taken < room) return queued;
+      if (!data.empty()) stack_->Flush();
+    }
+  }
+  return queued;
 }
 
 CallResult PlugIn::Send(int fd, std::span<const iovec> iov, int flags) {
+  if (pipes_.count(fd) != 0) return WritePipe(fd, iov);
   const std::shared_ptr<Socket> socket = Find(fd);
   if (socket == nullptr) return CallResult::Fail(EBADF);
   if ((flags & MSG_OOB) != 0) return CallResult::Fail(EOPNOTSUPP);
@@ -111,15 +146,7 @@ CallResult PlugIn::Send(int fd, std::span<const iovec> iov, int flags) {
         }
         const bool opening = state == TcpState::kSynSent || state == TcpState::kSynReceived;
         if (!opening && HasNullBuffer(iov)) return CallResult::Fail(EFAULT);
-        size_t room = opening ? 0 : SendRoom(*socket, *connection);
-        for (const iovec& part : SkipFront(iov, sent)) {
-          const size_t bytes = std::min(part.iov_len, room);
-          const std::span<const uint8_t> data(static_cast<const uint8_t*>(part.iov_base), bytes);
-          const size_t queued = stack_->engine().Send(*connection, data, stack_->now());
-          sent += queued;
-          room -= queued;
-          if (queued < part.iov_len) break;
-        }
+        if (!opening) sent += QueueParts(*socket, *connection, SkipFront(iov, sent));
         if (sent == wanted && !opening) return CallResult{static_cast<int64_t>(sent)};
         socket->wants_space = true;
         if (wait) return std::nullopt;
