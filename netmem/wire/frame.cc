@@ -205,4 +205,18 @@ bool VerifyTcpChecksum(std::span<const uint8_t> headers, const FrameHeaders& fra
   return Fold(PartialSum(headers.subspan(frame.l4_offset, tcp_header_bytes), sum)) == 0xffff;
 }
 
+std::span<const uint8_t> CheckedIcmpMessage(std::span<const uint8_t> whole,
+                                            const FrameHeaders& frame) {
+  if (frame.kind != FrameKind::kIcmp && frame.kind != FrameKind::kIcmpV6) return {};
+  if (whole.size() < frame.frame_bytes_expected) return {};
+  const uint32_t icmp_bytes = frame.frame_bytes_expected - frame.l4_offset;
+  const Bytes message = whole.subspan(frame.l4_offset, icmp_bytes);
+  // ICMP for IPv4 has no pseudo-header.
+  const uint32_t pseudo_sum = frame.is_v6 ? PseudoHeaderSumV6(frame.flow.remote, frame.flow.local,
+                                                              kIpProtocolIcmpV6, icmp_bytes)
+                                          : 0;
+  if (Fold(PartialSum(message, pseudo_sum)) != 0xffff) return {};
+  return message;
+}
+
 }  // namespace devmem

@@ -72,4 +72,9 @@ FrameHeaders ParseFrame(std::span<const uint8_t> available, uint32_t frame_bytes
 bool VerifyTcpChecksum(std::span<const uint8_t> headers, const FrameHeaders& frame,
                        uint32_t payload_sum);
 
+// The ICMP message, of either family, in `whole`: a frame with all of its bytes, which was parsed
+// as `frame`. Empty if it is no ICMP, some of it is missing, or its checksum is wrong.
+std::span<const uint8_t> CheckedIcmpMessage(std::span<const uint8_t> whole,
+                                            const FrameHeaders& frame);
+
 }  // namespace devmem

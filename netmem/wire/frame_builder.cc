@@ -28,6 +28,7 @@ struct IpSpec {
   IpAddress destination = {};
   uint8_t protocol = kIpProtocolTcp;
   uint8_t traffic_class = 0;
+  uint32_t flow_label = 0;
   uint8_t ttl = 64;
   uint16_t identification = 0;
   bool dont_fragment = true;
@@ -65,6 +66,7 @@ size_t EmitEthernetAndIp(const MacAddress& source_mac, const MacAddress& destina
              ip_out);
   } else {
     EmitIpv6({.traffic_class = ip.traffic_class,
+              .flow_label = ip.flow_label,
               .payload_bytes = static_cast<uint16_t>(ip_length),
               .next_header = ip.protocol,
               .hop_limit = ip.ttl,
@@ -123,6 +125,7 @@ size_t BuildTcpFrame(const TcpFrameSpec& spec, std::span<uint8_t> out) {
                                               .destination = spec.flow.remote,
                                               .protocol = kIpProtocolTcp,
                                               .traffic_class = spec.ecn,
+                                              .flow_label = spec.flow_label,
                                               .ttl = spec.ttl,
                                               .identification = spec.identification,
                                               .dont_fragment = spec.dont_fragment,
@@ -175,17 +178,57 @@ size_t BuildArpReply(std::span<const uint8_t> request_frame, const MacAddress& o
                                   out.subspan(ethernet_bytes));
 }
 
+size_t BuildNeighbourMessage(const MacAddress& our_mac, const MacAddress& to_mac,
+                             const IpAddress& source, const IpAddress& destination,
+                             const NeighbourFields& fields, std::span<uint8_t> out) {
+  constexpr size_t kMessageBytes = kNeighbourMessageBytes + kLinkAddressOptionBytes;
+  const size_t l4_offset = EmitEthernetAndIp(our_mac, to_mac,
+                                             {.source = source,
+                                              .destination = destination,
+                                              .protocol = kIpProtocolIcmpV6,
+                                              .ttl = kNeighbourHopLimit,
+                                              .l4_bytes = kMessageBytes},
+                                             out);
+  if (l4_offset == 0 || source.is_v4() || out.size() < l4_offset + kMessageBytes) return 0;
+  const std::span<uint8_t> message = out.subspan(l4_offset, kMessageBytes);
+  EmitNeighbourMessage(fields, message);
+  const uint32_t pseudo_sum =
+      PseudoHeaderSumV6(source, destination, kIpProtocolIcmpV6, kMessageBytes);
+  StoreBe16(&message[kIcmpChecksumOffset], ChecksumField(PartialSum(message, pseudo_sum)));
+  return l4_offset + kMessageBytes;
+}
+
+size_t BuildNeighbourSolicitation(const MacAddress& our_mac, const IpAddress& our_ip,
+                                  const IpAddress& target_ip, std::span<uint8_t> out) {
+  const IpAddress group = SolicitedNodeGroup(target_ip);
+  return BuildNeighbourMessage(
+      our_mac, MacAddress::ForIpv6Group(group), our_ip, group,
+      {.type = kIcmpV6NeighbourSolicitation, .target = target_ip, .link_address = our_mac}, out);
+}
+
+size_t BuildNeighbourAdvertisement(const NeighbourMessage& solicitation,
+                                   const MacAddress& asker_mac, const MacAddress& our_mac,
+                                   std::span<uint8_t> out) {
+  const bool has_asker = !solicitation.source.is_unspecified();
+  const MacAddress to_mac = has_asker ? asker_mac : MacAddress::ForIpv6Group(kIpv6AllNodes);
+  return BuildNeighbourMessage(our_mac, to_mac, solicitation.target,
+                               has_asker ? solicitation.source : kIpv6AllNodes,
+                               {.type = kIcmpV6NeighbourAdvertisement,
+                                .solicited = has_asker,
+                                .overrides = true,
+                                .target = solicitation.target,
+                                .link_address = our_mac},
+                               out);
+}
+
 size_t BuildIcmpEchoReply(std::span<const uint8_t> request_frame, const FrameHeaders& request,
                           const MacAddress& our_mac, std::span<uint8_t> out) {
-  if (request.kind != FrameKind::kIcmp && request.kind != FrameKind::kIcmpV6) return 0;
-  if (request_frame.size() < request.frame_bytes_expected) return 0;
-  if (!IsOneMachine(request.flow.remote)) return 0;
-  const size_t icmp_bytes = request.frame_bytes_expected - size_t{request.l4_offset};
-  const std::span<const uint8_t> message = request_frame.subspan(request.l4_offset, icmp_bytes);
+  const std::span<const uint8_t> message = CheckedIcmpMessage(request_frame, request);
+  const size_t icmp_bytes = message.size();
   const std::optional<IcmpHeader> icmp = IcmpHeader::Parse(message);
-  if (!icmp || icmp->code() != 0) return 0;
+  if (!icmp || icmp->code() != 0 || !IsOneMachine(request.flow.remote)) return 0;
   const std::optional<EchoRequest> echo = ReadEchoRequest(request, icmp->type(), icmp_bytes);
-  if (!echo || Fold(PartialSum(message, echo->pseudo_sum)) != 0xffff) return 0;
+  if (!echo) return 0;
 
   const size_t l4_offset =
       EmitEthernetAndIp(our_mac, EthernetHeader::Parse(request_frame)->source(),

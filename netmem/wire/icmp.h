@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An ICMP message header for IPv4 (RFC 792) or IPv6 (RFC 4443), read in place and written: echo,
 // and the fields by which an error names the packet that caused it. Both families share the layout
-// of the first eight bytes. Called by the stack's ping and path-MTU code on the worker's thread.
+// of the first eight bytes. Called by the stack's ping code, by icmp_quote.h and by
+// neighbour_discovery.h on the worker's thread.
 #pragma once
 
 #include <cstddef>
@@ -17,13 +18,19 @@ namespace devmem {
 inline constexpr uint8_t kIcmpEchoReply = 0;
 inline constexpr uint8_t kIcmpDestinationUnreachable = 3;
 inline constexpr uint8_t kIcmpEchoRequest = 8;
+inline constexpr uint8_t kIcmpTimeExceeded = 11;
+inline constexpr uint8_t kIcmpParameterProblem = 12;
 inline constexpr uint8_t kIcmpCodeFragmentationNeeded = 4;  // Of kIcmpDestinationUnreachable.
 
-// ICMP for IPv6: types of RFC 4443.
+// ICMP for IPv6: types of RFC 4443, and those of RFC 4861 section 4 that we speak.
 inline constexpr uint8_t kIcmpV6DestinationUnreachable = 1;
 inline constexpr uint8_t kIcmpV6PacketTooBig = 2;
+inline constexpr uint8_t kIcmpV6TimeExceeded = 3;
+inline constexpr uint8_t kIcmpV6ParameterProblem = 4;
 inline constexpr uint8_t kIcmpV6EchoRequest = 128;
 inline constexpr uint8_t kIcmpV6EchoReply = 129;
+inline constexpr uint8_t kIcmpV6NeighbourSolicitation = 135;
+inline constexpr uint8_t kIcmpV6NeighbourAdvertisement = 136;
 
 inline constexpr size_t kIcmpHeaderBytes = 8;
 

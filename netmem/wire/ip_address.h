@@ -29,6 +29,11 @@ class IpAddress {
   // `value` is in host order: 10.0.0.1 is 0x0a000001.
   static constexpr IpAddress FromV4(uint32_t value) { return IpAddress(0, kV4Prefix | value); }
 
+  // The 16-byte form by its halves, as big-endian numbers.
+  static constexpr IpAddress FromHalves(uint64_t high, uint64_t low) {
+    return IpAddress(high, low);
+  }
+
   // Reads the first 16 of `bytes`, which has at least 16, in the order of the wire.
   static IpAddress FromV6(std::span<const uint8_t> bytes) {
     return IpAddress(LoadBe64(bytes.data()), LoadBe64(bytes.data() + 8));
@@ -62,6 +67,9 @@ class IpAddress {
   }
   // 255.255.255.255 only: the broadcast address of a subnet needs its prefix to be known.
   constexpr bool is_broadcast() const { return is_v4() && v4() == 0xffffffff; }
+
+  // fe80::/10, addresses that mean something on their own link only (RFC 4291 section 2.5.6).
+  constexpr bool is_link_local_v6() const { return (high_ >> 54) == 0x3fa; }
 
   // Dotted quad for IPv4, RFC 5952 form for IPv6.
   std::string ToString() const;

@@ -13,6 +13,8 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "netmem/wire/byte_order.h"
+#include "netmem/wire/ip_address.h"
 
 namespace devmem {
 
@@ -32,6 +34,14 @@ class MacAddress {
 
   static constexpr MacAddress Broadcast() {
     return MacAddress({0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+  }
+
+  // Where frames to an IPv6 multicast group go: 33:33 and the group's last four bytes (RFC 2464
+  // section 7).
+  static MacAddress ForIpv6Group(const IpAddress& group) {
+    MacAddress address({0x33, 0x33, 0, 0, 0, 0});
+    StoreBe32(&address.bytes_[2], static_cast<uint32_t>(group.low()));
+    return address;
   }
 
   constexpr const std::array<uint8_t, kBytes>& bytes() const { return bytes_; }

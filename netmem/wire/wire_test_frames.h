@@ -85,4 +85,50 @@ inline std::vector<uint8_t> UdpFrameV4() {
       "00 35 14 e9 00 0c 00 00 64 61 74 61");
 }
 
+// Who has fd00::1? Tell fd00::2, which is at 02:00:5e:10:00:02.
+inline std::vector<uint8_t> SolicitationFrame() {
+  return FromHex(
+      "33 33 ff 00 00 01 02 00 5e 10 00 02 86 dd"
+      "60 00 00 00 00 20 3a ff fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 02 ff 02 00 00"
+      "00 00 00 00 00 00 00 01 ff 00 00 01 87 00 1f 87 00 00 00 00 fd 00 00 00 00 00 00 00"
+      "00 00 00 00 00 00 00 01 01 01 02 00 5e 10 00 02");
+}
+
+// The same from nobody: is fd00::1 free (RFC 4862 section 5.4.2)?
+inline std::vector<uint8_t> DetectionFrame() {
+  return FromHex(
+      "33 33 ff 00 00 01 02 00 5e 10 00 02 86 dd"
+      "60 00 00 00 00 18 3a ff 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 ff 02 00 00"
+      "00 00 00 00 00 00 00 01 ff 00 00 01 87 00 7d a5 00 00 00 00 fd 00 00 00 00 00 00 00"
+      "00 00 00 00 00 00 00 01");
+}
+
+// fd00::2 is at 02:00:5e:10:00:02: solicited, overrides.
+inline std::vector<uint8_t> AdvertisementFrame() {
+  return FromHex(
+      "02 00 5e 10 00 01 02 00 5e 10 00 02 86 dd"
+      "60 00 00 00 00 20 3a ff fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 02 fd 00 00 00"
+      "00 00 00 00 00 00 00 00 00 00 00 01 88 00 be 89 60 00 00 00 fd 00 00 00 00 00 00 00"
+      "00 00 00 00 00 00 00 02 02 01 02 00 5e 10 00 02");
+}
+
+// From the router 10.0.0.9: our segment 10.0.0.1:5201 to 10.0.0.2:40000, sequence 0xfffffff0, does
+// not fit the next hop, which takes 1400 bytes. It quotes eight bytes of TCP.
+inline std::vector<uint8_t> FragmentationNeededFrame() {
+  return FromHex(
+      "02 00 5e 10 00 01 02 00 5e 10 00 02 08 00"
+      "45 00 00 38 12 34 40 00 40 01 14 88 0a 00 00 09 0a 00 00 01 03 04 47 01 00 00 05 78"
+      "45 00 05 dc 12 34 40 00 40 06 0e e6 0a 00 00 01 0a 00 00 02 14 51 9c 40 ff ff ff f0");
+}
+
+// From the router fd00::9: the same of our segment over IPv6, quoted whole; 1300 bytes would fit.
+inline std::vector<uint8_t> TooBigFrame() {
+  return FromHex(
+      "02 00 5e 10 00 01 02 00 5e 10 00 02 86 dd"
+      "60 00 00 00 00 44 3a 40 fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 09 fd 00 00 00"
+      "00 00 00 00 00 00 00 00 00 00 00 01 02 00 97 7c 00 00 05 14 60 00 00 00 00 14 06 3f"
+      "fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01 fd 00 00 00 00 00 00 00 00 00 00 00"
+      "00 00 00 02 14 51 9c 40 ff ff ff f0 01 02 03 04 50 10 01 f4 00 00 00 00");
+}
+
 }  // namespace devmem
