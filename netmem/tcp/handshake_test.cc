@@ -138,6 +138,15 @@ TEST_F(HandshakeTest, ACloseDuringASimultaneousOpenSendsItsFinAfterTheHandshake)
   EXPECT_EQ(state(), TcpState::kFinWait1);
 }
 
+TEST_F(HandshakeTest, TheWindowOfASynAckIsNotScaledInASimultaneousOpenEither) {
+  SynSent();
+  Send({.flags = kTcpSyn, .options = peer_syn_});
+  Send({.seq = kPeerIss, .flags = kTcpSyn | kTcpAck, .window = 1072, .options = peer_syn_});
+  EXPECT_EQ(state(), TcpState::kEstablished);
+  EXPECT_LE(c().sender.peer_window_bytes(), 1072u);
+  EXPECT_GT(c().sender.peer_window_bytes(), 1072u - (1u << *peer_syn_.window_scale));
+}
+
 TEST_F(HandshakeTest, TheWindowOfOurSynIsKeptWhenThePeerAnswers) {
   SynSent();
   const uint32_t promised = TakeSeen().at(0).window;
