@@ -264,7 +264,7 @@ class TcpEngine {
   void SendBareAck(TcpConnection& connection);
   void OnAckLeaves(TcpConnection& connection);
   void EmitSegment(TcpConnection& connection, OutSegment& out);
-  uint16_t WindowToAnnounce(TcpConnection& connection);
+  uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
   uint64_t BackedBytes(const TcpConnection& connection);
   WindowLedger::GrantResult Grant(TcpConnection& connection, uint64_t cap_bytes, uint8_t scale);
   bool OpenWindow(TcpConnection& connection);

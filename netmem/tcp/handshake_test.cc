@@ -147,6 +147,16 @@ TEST_F(HandshakeTest, TheWindowOfASynAckIsNotScaledInASimultaneousOpenEither) {
   EXPECT_GT(c().sender.peer_window_bytes(), 1072u - (1u << *peer_syn_.window_scale));
 }
 
+TEST_F(HandshakeTest, AnAckInSynReceivedAnnouncesAScaledWindow) {
+  SynReceived();
+  const uint32_t promised = receiver().outstanding_bytes();
+  // Beyond the window: answered with an ACK, which has no SYN, so the peer scales its window.
+  Send({.seq = receiver().right_edge() + 10, .bytes = 10});
+  const uint32_t window = uint32_t{TakeSeen().at(0).window} << c().rcv_scale;
+  EXPECT_GE(window, promised);
+  EXPECT_EQ(window, receiver().outstanding_bytes());
+}
+
 TEST_F(HandshakeTest, TheWindowOfOurSynIsKeptWhenThePeerAnswers) {
   SynSent();
   const uint32_t promised = TakeSeen().at(0).window;
