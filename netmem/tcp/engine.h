@@ -273,7 +273,7 @@ class TcpEngine {
   void SendBareAck(TcpConnection& connection);
   void OnAckLeaves(TcpConnection& connection);
   void EmitSegment(TcpConnection& connection, OutSegment& out);
-  uint16_t WindowToAnnounce(TcpConnection& connection);
+  uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
   uint64_t BackedBytes(const TcpConnection& connection);
   void GrantFirst(TcpConnection& connection, uint8_t scale);
   void Grant(TcpConnection& connection);

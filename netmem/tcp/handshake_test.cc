@@ -138,6 +138,25 @@ TEST_F(HandshakeTest, ACloseDuringASimultaneousOpenSendsItsFinAfterTheHandshake)
   EXPECT_EQ(state(), TcpState::kFinWait1);
 }
 
+TEST_F(HandshakeTest, TheWindowOfASynAckIsNotScaledInASimultaneousOpenEither) {
+  SynSent();
+  Send({.flags = kTcpSyn, .options = peer_syn_});
+  Send({.seq = kPeerIss, .flags = kTcpSyn | kTcpAck, .window = 1072, .options = peer_syn_});
+  EXPECT_EQ(state(), TcpState::kEstablished);
+  EXPECT_LE(c().sender.peer_window_bytes(), 1072u);
+  EXPECT_GT(c().sender.peer_window_bytes(), 1072u - (1u << *peer_syn_.window_scale));
+}
+
+TEST_F(HandshakeTest, AnAckInSynReceivedAnnouncesAScaledWindow) {
+  SynReceived();
+  const uint32_t promised = receiver().outstanding_bytes();
+  // Beyond the window: answered with an ACK, which has no SYN, so the peer scales its window.
+  Send({.seq = receiver().right_edge() + 10, .bytes = 10});
+  const uint32_t window = uint32_t{TakeSeen().at(0).window} << c().rcv_scale;
+  EXPECT_GE(window, promised);
+  EXPECT_EQ(window, receiver().outstanding_bytes());
+}
+
 TEST_F(HandshakeTest, TheWindowOfOurSynIsKeptWhenThePeerAnswers) {
   SynSent();
   const uint32_t promised = TakeSeen().at(0).window;

@@ -100,6 +100,8 @@ void TcpEngine::NotAcceptable(TcpConnection& connection, const Segment& segment)
       Segment acknowledgment = segment;
       ++acknowledgment.seq;
       acknowledgment.flags = kTcpAck;
+      // The window of a segment with SYN is not scaled (RFC 7323 section 2.2).
+      acknowledgment.window = static_cast<uint16_t>(segment.window >> connection.snd_scale);
       acknowledgment.payload_bytes = 0;
       acknowledgment.pieces = {};
       if (!AcceptAck(connection, acknowledgment)) return;

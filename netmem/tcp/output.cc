@@ -109,7 +109,7 @@ void TcpEngine::SendBareAck(TcpConnection& connection) {
   BareAck ack;
   ack.flow = &connection.flow;
   ack.seq = connection.sender.snd_max();
-  ack.window = WindowToAnnounce(connection);
+  ack.window = WindowToAnnounce(connection, false);
   ack.ack = connection.receiver.rcv_nxt();
   if (connection.timestamps.enabled) {
     ack.timestamps =
@@ -133,7 +133,7 @@ void TcpEngine::OnAckLeaves(TcpConnection& connection) {
 // everything.
 void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
   out.flow = connection.flow;
-  out.window = WindowToAnnounce(connection);
+  out.window = WindowToAnnounce(connection, (out.flags & kTcpSyn) != 0);
   if (out.window == 0) ++stats_.zero_windows_sent;
   if ((out.flags & kTcpAck) != 0) {
     out.ack = connection.receiver.rcv_nxt();
@@ -155,14 +155,11 @@ void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
   sink_->Emit(out);
 }
 
-uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection) {
-  // In a segment with SYN the window is unscaled (RFC 7323 section 2.2), and before the handshake
-  // has told the peer's options nobody may say more.
-  const bool handshake =
-      connection.state == TcpState::kSynSent || connection.state == TcpState::kSynReceived;
-  const uint8_t scale = handshake ? uint8_t{0} : connection.rcv_scale;
+uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection, bool with_syn) {
+  // In a segment with SYN, and in no other, the window is unscaled (RFC 7323 section 2.2).
+  const uint8_t scale = with_syn ? uint8_t{0} : connection.rcv_scale;
   uint64_t window_bytes = connection.receiver.outstanding_bytes();
-  if (CanReceiveData(connection.state) || handshake) {
+  if (CanReceiveData(connection.state) || !IsSynchronized(connection.state)) {
     if (connection.joined_ledger) [[likely]] {
       Grant(connection);
     } else {

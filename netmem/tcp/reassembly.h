@@ -81,6 +81,14 @@ class Reassembly {
     return ranges[head_plus_one_ - 1].left;
   }
 
+  // Every range from left to right, `visit(left, right)`: for checks.
+  template <typename Visit>
+  void VisitRanges(const ReassemblyRanges& ranges, Visit visit) const {
+    for (uint32_t link = head_plus_one_; link != 0; link = ranges[link - 1].next_plus_one) {
+      visit(ranges[link - 1].left, ranges[link - 1].right());
+    }
+  }
+
   // Takes in `pieces`, which begin at `left`, at or behind rcv_nxt. Empties `pieces` in any case:
   // what is not kept is put back. With `must_fit` (data at rcv_nxt) the farthest range is given up,
   // and named in `*dropped`, when no range entry is left; some of the data is stored in any case.

@@ -35,7 +35,10 @@ void SendWindow::Start(SeqNum seq, SeqNum ack, uint32_t window_bytes) {
 }
 
 bool SendWindow::Update(SeqNum seq, SeqNum ack, uint32_t window_bytes) {
-  const bool newer = wl1 < seq || (wl1 == seq && wl2 <= ack);
+  // The RFC asks only whether the segment lies further right. A retransmission lies further left,
+  // and is newer all the same when it acknowledges more: ignored, its ACK would move the old window
+  // to the right, beyond what the peer ever offered.
+  const bool newer = wl2 < ack || wl1 < seq || (wl1 == seq && wl2 <= ack);
   if (!newer) return false;
   *this = {.bytes = window_bytes,
            .bytes_max = std::max(bytes_max, window_bytes),

@@ -68,7 +68,8 @@ struct SendWindow {
   // Takes the window of the handshake.
   void Start(SeqNum seq, SeqNum ack, uint32_t window_bytes);
   // Takes the window of an acceptable ACK, SND.UNA <= `ack` <= SND.NXT, unless the segment is older
-  // than the one that set it last. Returns whether it was taken.
+  // than the one that set it last (section 3.10.7.4, fifth step; and as Linux does, one that
+  // acknowledges more is never older). Returns whether it was taken.
   bool Update(SeqNum seq, SeqNum ack, uint32_t window_bytes);
 };
 

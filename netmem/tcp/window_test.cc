@@ -129,9 +129,17 @@ TEST(SendWindowTest, TheSameSegmentNumbersMayChangeTheWindow) {
 TEST(SendWindowTest, AnOlderSegmentDoesNotSetTheWindow) {
   SendWindow window;
   window.Start(kSeq + 4, kAck + 0x200, 1000);
-  EXPECT_FALSE(window.Update(kSeq, kAck + 0x300, 9));      // Older data, newer ACK.
+  EXPECT_FALSE(window.Update(kSeq, kAck + 0x200, 9));      // Older data, same ACK.
   EXPECT_FALSE(window.Update(kSeq + 4, kAck + 0x100, 9));  // Same data, older ACK.
   EXPECT_EQ(window.bytes, 1000u);
+}
+
+TEST(SendWindowTest, ARetransmissionThatAcknowledgesMoreSetsTheWindow) {
+  SendWindow window;
+  window.Start(kSeq + 4, kAck + 0x200, 0x100);
+  // The peer's buffer filled up: its edge stays at kAck + 0x300.
+  EXPECT_TRUE(window.Update(kSeq, kAck + 0x300, 0));
+  EXPECT_EQ(window.bytes, 0u);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ std::string SeenSegment::ToString() const {
 }
 
 void CollectingSink::Emit(const OutSegment& segment) {
+  if (observer) observer(segment);
   segments.push_back(SeenSegment{
       segment.flow, segment.seq, segment.ack, segment.flags, segment.window, segment.options,
       std::vector<uint8_t>(segment.payload.begin(), segment.payload.end()),
@@ -63,7 +64,7 @@ EngineHarness::EngineHarness(const HarnessSetup& setup)
   DEVMEM_CHECK(attached.ok(), "the harness's reserve is wrong");
 }
 
-void EngineHarness::AddPayload(Segment* segment, uint32_t bytes, bool on_device) {
+void EngineHarness::AddPayload(Segment* segment, uint32_t bytes, bool on_device, uint32_t stamp) {
   PagePool& pool = on_device ? *device : *host;
   LazyArray<uint32_t>& shadow = on_device ? device_shadow_ : host_shadow_;
   (void)pool.Posted();
@@ -72,7 +73,7 @@ void EngineHarness::AddPayload(Segment* segment, uint32_t bytes, bool on_device)
   uint32_t number = segment->seq.value();
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t* place = &shadow[pool.RangeOffset(pieces_[i])];
-    for (uint32_t n = 0; n < pieces_[i].length_bytes; ++n) *place++ = number++;
+    for (uint32_t n = 0; n < pieces_[i].length_bytes; ++n) *place++ = number++ ^ stamp;
   }
   segment->payload_bytes = count == 0 ? 0 : fitting;
   segment->cut = segment->payload_bytes < bytes;
@@ -90,21 +91,23 @@ void EngineHarness::RunUntil(Nanos deadline) {
   engine->Flush(now);
 }
 
-void EngineHarness::CheckBytes(const Piece& piece, SeqNum* next) {
+void EngineHarness::CheckBytes(const Piece& piece, SeqNum* next, uint32_t stamp) {
   const bool on_device = piece.netmem.is_device();
   const LazyArray<uint32_t>& shadow = on_device ? device_shadow_ : host_shadow_;
   const uint32_t* place = &shadow[store->PoolOf(piece.netmem).RangeOffset(piece)];
   for (uint32_t n = 0; n < piece.length_bytes; ++n, ++place, ++*next) {
-    if (*place == next->value() || !fault.empty()) continue;
-    fault = absl::StrCat("stream byte ", next->value(), " expected, found ", *place);
+    const uint32_t found = *place ^ stamp;
+    if (found == next->value() || !fault.empty()) continue;
+    fault = absl::StrCat("stream byte ", next->value(), " expected, found ", found);
   }
 }
 
-uint64_t EngineHarness::Read(TcpConnection& connection, SeqNum* next, uint64_t bytes_max) {
+uint64_t EngineHarness::Read(TcpConnection& connection, SeqNum* next, uint64_t bytes_max,
+                             uint32_t stamp) {
   uint64_t taken = 0;
   Piece piece;
   while (taken < bytes_max && engine->TakePiece(connection, &piece)) {
-    CheckBytes(piece, next);
+    CheckBytes(piece, next, stamp);
     store->OnHandedOut(piece);
     held.push_back(piece);
     taken += piece.length_bytes;

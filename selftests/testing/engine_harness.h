@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,8 @@ class CollectingSink final : public SegmentSink {
   void Emit(const OutSegment& segment) override;
 
   std::vector<SeenSegment> segments;
+  // Looks at each segment while the engine emits it, when the connection is as the segment says.
+  std::function<void(const OutSegment&)> observer;
 };
 
 struct HarnessSetup {
@@ -58,9 +61,9 @@ class EngineHarness {
   explicit EngineHarness(const HarnessSetup& setup);
 
   // Gives `segment` payload from the device pool, or the host pool, as a NIC does: stream byte
-  // `seq + i` is written to the i-th place. A pool that is short makes the segment cut. The pieces
-  // are valid until the next call.
-  void AddPayload(Segment* segment, uint32_t bytes, bool device);
+  // `seq + i` is written to the i-th place, under the `stamp` of the stream that it belongs to. A
+  // pool that is short makes the segment cut. The pieces are valid until the next call.
+  void AddPayload(Segment* segment, uint32_t bytes, bool device, uint32_t stamp = 0);
   void Input(const Segment& segment) { engine->Input(segment, now); }
   void Flush() { engine->Flush(now); }
   // Turns the clock to `deadline`, serving each timer on the way, and flushes.
@@ -69,10 +72,11 @@ class EngineHarness {
 
   // Takes up to `bytes_max` received bytes, whole pieces, and holds them as a user does who has not
   // returned his tokens. `*next` is the expected number of the first byte, and moves on. Returns
-  // the bytes taken; a byte out of order goes to `fault`.
-  uint64_t Read(TcpConnection& connection, SeqNum* next, uint64_t bytes_max = UINT64_MAX);
+  // the bytes taken; a byte out of order, or of a stream with another stamp, goes to `fault`.
+  uint64_t Read(TcpConnection& connection, SeqNum* next, uint64_t bytes_max = UINT64_MAX,
+                uint32_t stamp = 0);
   // That the piece's bytes are those from `*next` on, which moves behind them.
-  void CheckBytes(const Piece& piece, SeqNum* next);
+  void CheckBytes(const Piece& piece, SeqNum* next, uint32_t stamp = 0);
   // Puts back the oldest `count` pieces that are held.
   void Release(size_t count = SIZE_MAX);
   size_t held_count() const { return held.size(); }
@@ -95,7 +99,7 @@ class EngineHarness {
 
  private:
   std::array<Piece, 64> pieces_;
-  LazyArray<uint32_t> host_shadow_;  // Per byte of the pool: its sequence number.
+  LazyArray<uint32_t> host_shadow_;  // Per byte of the pool: its sequence number ^ the stamp.
   LazyArray<uint32_t> device_shadow_;
 };
 
