@@ -96,6 +96,10 @@ FlowMatcher::FlowMatcher(std::vector<FlowRule> rules) : rules_(std::move(rules))
   for (uint32_t index = 0; index < rules_.size(); ++index) {
     const uint32_t mask = MaskOf(rules_[index].match);
     if (std::find(masks_.begin(), masks_.end(), mask) == masks_.end()) masks_.push_back(mask);
+    if ((mask & kMaskLocal) != 0) looked_[0] = looked_[1] = UINT64_MAX;
+    if ((mask & kMaskRemote) != 0) looked_[2] = looked_[3] = UINT64_MAX;
+    if ((mask & kMaskLocalPort) != 0) looked_[4] |= uint64_t{0xffff} << 16;
+    if ((mask & kMaskRemotePort) != 0) looked_[4] |= 0xffff;
     size_t slot = HashFlow(FieldsOf(rules_[index].match), mask) & (table_.size() - 1);
     while (table_[slot] != 0) slot = (slot + 1) & (table_.size() - 1);
     table_[slot] = index + 1;

@@ -65,26 +65,35 @@ class FlowMatcher {
   // The rule for a flow, or nullptr. Remembers the last answers, so that a run of frames of few
   // flows costs one comparison each. The rule lives until the matcher is assigned to.
   const FlowRule* Match(const FlowKey& flow) {
-    Cached& cached = cache_[CacheSlot(flow)];
-    if (!cached.valid || cached.flow != flow) [[unlikely]] {
-      cached = {flow, MatchSlow(flow), true};
+    const Looked looked = LookedAt(flow);
+    Cached& cached = cache_[CacheSlot(looked)];
+    if (!cached.valid || cached.looked != looked) [[unlikely]] {
+      cached = {looked, MatchSlow(flow), true};
     }
     return cached.rule < 0 ? nullptr : &rules_[static_cast<uint32_t>(cached.rule)];
   }
   bool empty() const { return rules_.empty(); }
 
  private:
+  // What of a flow any rule looks at, in words: the two addresses and the ports. The rule of a
+  // listener leaves the peer out, and then all flows of the listener look the same.
+  using Looked = std::array<uint64_t, 5>;
+  Looked LookedAt(const FlowKey& flow) const {
+    const uint64_t ports = uint64_t{flow.local_port} << 16 | flow.remote_port;
+    return {flow.local.high() & looked_[0], flow.local.low() & looked_[1],
+            flow.remote.high() & looked_[2], flow.remote.low() & looked_[3], ports & looked_[4]};
+  }
+
   struct Cached {
-    FlowKey flow;
+    Looked looked{};
     int32_t rule = -1;  // An index into rules_, or -1: none matches.
     bool valid = false;
   };
   static constexpr uint32_t kCacheBits = 8;
 
   // A peer that aims at one slot gains nothing but the slow path, whose cost is bounded.
-  static uint32_t CacheSlot(const FlowKey& flow) {
-    const uint64_t ports = uint64_t{flow.local_port} << 16 | flow.remote_port;
-    const uint64_t word = flow.remote.low() ^ flow.remote.high() ^ ports << 24;
+  static uint32_t CacheSlot(const Looked& looked) {
+    const uint64_t word = looked[2] ^ looked[3] ^ looked[4] << 24;
     return static_cast<uint32_t>(word * 0x9e3779b97f4a7c15 >> (64 - kCacheBits));
   }
   int32_t MatchSlow(const FlowKey& flow) const;
@@ -93,6 +102,7 @@ class FlowMatcher {
   std::vector<FlowRule> rules_;
   std::vector<uint32_t> masks_;
   std::vector<uint32_t> table_;
+  Looked looked_{};  // Ones where some rule looks.
   std::array<Cached, 1u << kCacheBits> cache_{};
 };
 

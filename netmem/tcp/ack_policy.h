@@ -40,7 +40,8 @@ class AckPolicy {
   void OnInOrder(uint32_t bytes, uint32_t segment_count) {
     pending_bytes_ = SaturatingAdd(pending_bytes_, bytes);
     pending_segments_ = SaturatingAdd(pending_segments_, segment_count);
-    if (segment_count != 0) LearnSegment(bytes / segment_count);
+    // One segment is common enough to spare it the division.
+    if (segment_count != 0) LearnSegment(segment_count == 1 ? bytes : bytes / segment_count);
   }
   void OnOutOfOrder() { OnTrouble(); }
   void OnDuplicate() { OnTrouble(); }   // Also for segments outside of the window.

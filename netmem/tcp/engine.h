@@ -207,6 +207,14 @@ class TcpEngine {
   void MarkFlush(const TcpConnection& connection) { Mark(connection, kInFlush); }
   void MarkChanged(const TcpConnection& connection) { Mark(connection, kInChanged); }
   void Mark(const TcpConnection& connection, uint8_t flag);
+  // MarkFlush() and MarkChanged().
+  void MarkReceived(const TcpConnection& connection) {
+    const uint32_t index = IndexOf(connection);
+    uint8_t& flags = slots_[index].list_flags;
+    if ((flags & kInFlush) == 0) flush_list_[flush_count_++] = index;
+    if ((flags & kInChanged) == 0) changed_list_[changed_count_++] = index;
+    flags |= kInFlush | kInChanged;
+  }
 
   // listeners.cc
   Listener* FindListener(ListenerId id);

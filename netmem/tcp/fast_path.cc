@@ -29,12 +29,8 @@ SegmentRun TcpEngine::RunOf(const Segment& segment) {
 }
 
 bool TcpEngine::InputRun(const FlowKey& flow, uint64_t hash, const SegmentRun& run, Nanos now) {
-  uint32_t index = last_index_;
-  if (index == kNoConnectionIndex || !(at(index).flow == flow)) {
-    index = IndexOf(flow, hash);
-    if (index == ConnectionTable::kNone) return false;
-    last_index_ = index;
-  }
+  const uint32_t index = IndexOf(flow, hash);
+  if (index == ConnectionTable::kNone) return false;
   now_ = now;
   if (!ShortPath(at(index), run)) return false;
   stats_.segments_in.Add(run.frame_count);
@@ -66,8 +62,7 @@ bool TcpEngine::ShortPath(TcpConnection& connection, const SegmentRun& run) {
   connection.ack_policy.OnInOrder(queued, run.segment_count);
   stats_.segments_short_path.Add(run.frame_count);
   stats_.payload_bytes_in.Add(queued);
-  MarkFlush(connection);
-  MarkChanged(connection);
+  MarkReceived(connection);
   if (connection.ack_policy.batch_full()) Output(connection);
   return true;
 }

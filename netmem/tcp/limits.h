@@ -90,6 +90,8 @@ inline constexpr uint32_t kWindowFloorSegments = 2;
 // when half of it was consumed within a round, half as much when that took four rounds.
 inline constexpr uint64_t kWindowStartBytesDefault = 128u << 10;
 inline constexpr Nanos kRightSizingRound = 500 * kMillisecond;
+// The ledger is asked for more when a window has used this part of what it may have.
+inline constexpr uint32_t kWindowStepDivisor = 16;
 // The perfectly packed payload that the ledger counts as held beside what really is: one slab.
 inline constexpr uint64_t kWastePriorBytes = kSlabBytesDefault;
 // The largest pool of one ledger: its fixed-point products stay below 2^63.

@@ -206,10 +206,17 @@ void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
 void TcpEngine::Grant(TcpConnection& connection) {
   const uint64_t unread = connection.receiver.in_order().bytes();
   const uint64_t cap = config_.window_bytes_max;
-  WindowLedger::GrantRequest request;
-  request.outstanding_bytes = connection.receiver.outstanding_bytes();
-  request.wanted_bytes =
+  const uint64_t wanted =
       std::min<uint64_t>(connection.window_target_bytes, cap > unread ? cap - unread : 0);
+  const uint32_t outstanding = connection.receiver.outstanding_bytes();
+  // A window that is all but full is left alone, so that not every acknowledgment asks the ledger.
+  if (outstanding + wanted / kWindowStepDivisor > wanted) [[likely]] {
+    connection.receiver.Extend(LedgerOf(connection).Keep(outstanding, connection.rcv_scale));
+    return;
+  }
+  WindowLedger::GrantRequest request;
+  request.outstanding_bytes = outstanding;
+  request.wanted_bytes = wanted;
   request.available_bytes = PoolOf(connection).writable_bytes();
   request.mss_bytes = OurMss(connection.flow);
   request.window_scale = connection.rcv_scale;

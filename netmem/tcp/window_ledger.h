@@ -86,6 +86,13 @@ class WindowLedger {
   // Extends one connection's right edge. Small steps are not worth a segment: credit below one MSS
   // and below half the window is held back (window.h, ReceiverMayAdvance).
   GrantResult Grant(const GrantRequest& request);
+  // What Grant() does when nothing is to be added: only rounds the promise up to the unit. Returns
+  // the window.
+  uint64_t Keep(uint64_t outstanding_bytes, uint8_t window_scale) {
+    const uint64_t kept_bytes = RoundUp(outstanding_bytes, uint64_t{1} << window_scale);
+    promised_bytes_ += kept_bytes - outstanding_bytes;
+    return kept_bytes;
+  }
 
   // One look at the pool: `held_bytes` in net_iovs that have references, `payload_bytes` of stream
   // in them. Once per batch is often enough.

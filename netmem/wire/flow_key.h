@@ -5,7 +5,9 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "netmem/wire/ip_address.h"
 
@@ -19,8 +21,17 @@ struct FlowKey {
   uint16_t local_port = 0;
   uint16_t remote_port = 0;
 
+  // Both ports at once, from the first word of a received TCP header: source, destination. One
+  // store, because a comparison that reads both right after two stores has to wait for them.
+  void SetPorts(uint32_t source_and_destination) {
+    std::memcpy(&local_port, &source_and_destination, sizeof(source_and_destination));
+  }
+
   friend constexpr bool operator==(const FlowKey&, const FlowKey&) = default;
 };
+
+static_assert(offsetof(FlowKey, remote_port) == offsetof(FlowKey, local_port) + 2,
+              "SetPorts() writes both");
 
 // The two halves of the full 128-bit product, xor-ed: every input bit reaches the middle of the
 // product, and the fold brings the middle to both ends.

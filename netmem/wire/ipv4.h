@@ -29,6 +29,12 @@ inline constexpr uint8_t kEcnCongestion = 3;
 inline constexpr size_t kIpv4HeaderBytesMin = 20;
 inline constexpr size_t kIpv4HeaderBytesMax = 60;
 
+// Whether a header whose five 32-bit words add up to `sum` has a right checksum.
+constexpr bool Ipv4SumIsRight(uint64_t sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  return Fold(static_cast<uint32_t>((sum & 0xffff) + (sum >> 16))) == 0xffff;
+}
+
 // The view owns nothing: the bytes outlive it. Parse() is the only way to get one, so no accessor
 // can fail. What Parse() ensures:
 //  1. the version is 4, and the whole header, options included, lies in the bytes;
@@ -70,10 +76,8 @@ class Ipv4Header {
     if (bytes_.size() != kIpv4HeaderBytesMin) [[unlikely]] {
       return Fold(PartialSum(bytes_)) == 0xffff;
     }
-    uint64_t sum = uint64_t{LoadBe32(&bytes_[0])} + LoadBe32(&bytes_[4]) + LoadBe32(&bytes_[8]) +
-                   LoadBe32(&bytes_[12]) + LoadBe32(&bytes_[16]);
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    return Fold(static_cast<uint32_t>((sum & 0xffff) + (sum >> 16))) == 0xffff;
+    return Ipv4SumIsRight(uint64_t{LoadBe32(&bytes_[0])} + LoadBe32(&bytes_[4]) +
+                          LoadBe32(&bytes_[8]) + LoadBe32(&bytes_[12]) + LoadBe32(&bytes_[16]));
   }
 
  private:
