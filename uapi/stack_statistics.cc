@@ -77,6 +77,8 @@ void AddEngine(const EngineStats& stats, Sums* sums) {
   sums->Add("tcp.retransmits", stats.retransmits);
   sums->Add("tcp.timeouts", stats.timeouts);
   sums->Add("tcp.zero_windows_sent", stats.zero_windows_sent);
+  sums->Add("tcp.segments_marked", stats.segments_marked);
+  sums->Add("tcp.ecn_reductions", stats.ecn_reductions);
   sums->Add("tcp.resets_in", stats.resets_in);
   sums->Add("tcp.resets_out", stats.resets_out);
   sums->Add("tcp.opened_active", stats.opened_active);

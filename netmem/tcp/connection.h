@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "netmem/tcp/ack_policy.h"
+#include "netmem/tcp/ecn.h"
 #include "netmem/tcp/receiver.h"
 #include "netmem/tcp/sender.h"
 #include "netmem/tcp/tcp_state.h"
@@ -60,11 +61,12 @@ struct TcpConnection {
   TcpState state = TcpState::kClosed;
   bool bound = false;     // Payload belongs into the queue's binding, not into host memory.
   bool attached = false;  // The user holds it. Else it is freed as soon as it is closed.
-  bool sack_permitted = false;
+  bool sack_permitted : 1 = false;
+  bool window_scaling : 1 = false;  // Both SYNs carried the option.
   bool ack_now = false;         // Something other than the policy wants an ACK.
-  bool window_scaling = false;  // Both SYNs carried the option.
   uint8_t rcv_scale = 0;        // Shift of the windows that we announce.
   uint8_t snd_scale = 0;        // Shift of the peer's.
+  EcnState ecn;
 
   Receiver receiver;
   AckPolicy ack_policy;

@@ -61,6 +61,7 @@ class TcpEngine {
     SipKey secret = {};      // Random; keys sequence numbers, ports and the table.
     bool timestamps = true;  // Offer and accept the option.
     bool sack = true;
+    EcnMode ecn = EcnMode::kAccept;
   };
 
   // `store` and `sink` outlive the engine. The store's host pool serves connections that are not
@@ -231,6 +232,7 @@ class TcpEngine {
   void InputListen(Listener& listener, const Segment& segment);
   void InputSynSent(TcpConnection& connection, const Segment& segment);
   void TakeSynOptions(TcpConnection& connection, const Segment& segment);
+  void AgreeOnEcn(TcpConnection& connection, const Segment& segment);
   void OnSynAcked(TcpConnection& connection);
   void SendSyn(TcpConnection& connection);
   uint16_t OurMss(const FlowKey& flow) const;

@@ -47,6 +47,8 @@ struct EngineStats {
   Counter retransmits;
   Counter timeouts;  // Retransmission timeouts.
   Counter zero_windows_sent;
+  Counter segments_marked;  // Payload that came with CE (RFC 3168).
+  Counter ecn_reductions;   // Times that the peer's ECE halved our window.
   Counter resets_in;
   Counter resets_out;
   Counter opened_active;

@@ -65,6 +65,7 @@ void TcpEngine::TakeSynOptions(TcpConnection& connection, const Segment& segment
     connection.timestamps.Enable(options.timestamps->value, now_);
   }
   connection.timestamps.offset = TimestampOffset(connection.flow, config_.secret);
+  AgreeOnEcn(connection, segment);
   const uint32_t peer_mss =
       std::max<uint32_t>(options.mss.value_or(kMssBytesDefault), kMssBytesMin);
   uint32_t mss = std::min<uint32_t>(peer_mss, OurMss(connection.flow));
@@ -76,6 +77,18 @@ void TcpEngine::TakeSynOptions(TcpConnection& connection, const Segment& segment
   connection.announced_edge = connection.receiver.right_edge();
   connection.sizing_seq = connection.receiver.rcv_nxt();
   connection.sizing_ms = static_cast<uint32_t>(now_ / kMillisecond);
+}
+
+// RFC 3168 section 6.1.1. In SYN-SENT `enabled` says that our last SYN asked for it.
+void TcpEngine::AgreeOnEcn(TcpConnection& connection, const Segment& segment) {
+  if (connection.state != TcpState::kSynSent) {
+    connection.ecn.enabled =
+        config_.ecn != EcnMode::kOff && EcnState::IsOffer(segment.flags, segment.ecn);
+    return;
+  }
+  const bool agrees = segment.has(kTcpAck) ? EcnState::IsAgreement(segment.flags)
+                                           : EcnState::IsOffer(segment.flags, segment.ecn);
+  connection.ecn.enabled = connection.ecn.enabled && agrees;
 }
 
 void TcpEngine::SendSyn(TcpConnection& connection) {
@@ -90,7 +103,14 @@ void TcpEngine::SendSyn(TcpConnection& connection) {
     out.options.timestamps = TcpTimestamps{connection.timestamps.TsValue(now_),
                                            answer ? connection.timestamps.ts_recent : 0};
   }
-  if (answer) out.flags |= kTcpAck;
+  if (answer) {
+    out.flags |= kTcpAck;
+    if (connection.ecn.enabled) out.flags |= kTcpEce;
+  } else {
+    // A SYN that was lost goes again without: some paths drop the offer (section 6.1.1.1).
+    connection.ecn.enabled = config_.ecn == EcnMode::kOffer && connection.retries == 0;
+    if (connection.ecn.enabled) out.flags |= kTcpEce | kTcpCwr;
+  }
   connection.sender.OnSynSent(now_);
   EmitSegment(connection, out);
   SetTimer(connection, kTimerRetransmit, now_ + connection.sender.rto().rto());

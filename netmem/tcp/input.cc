@@ -145,6 +145,13 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
   if (outcome.advanced || sender.all_acked() || sender.peer_window_bytes() == 0) {
     connection.retries = 0;
   }
+  if (connection.ecn.enabled) {
+    // RFC 3168 section 6.1.2: an echo counts as a loss, once per window; and whatever reduced the
+    // window, the peer's receiver is told.
+    const bool reduced = segment.has(kTcpEce) && connection.sender.OnEcnEcho();
+    if (reduced) ++stats_.ecn_reductions;
+    if (reduced || outcome.reduced) connection.ecn.cwr_pending = true;
+  }
   if (outcome.advanced) MarkChanged(connection);
   if (outcome.advanced || outcome.window_opened) StopTimer(connection, kTimerPersist);
   if (outcome.restart_timer) RestartRetransmit(connection);
@@ -184,6 +191,10 @@ void TcpEngine::ReceivePayload(TcpConnection& connection, const Segment& segment
     connection.ack_now = true;
   }
   if (segment.length() == 0) return;
+  if (segment.payload_bytes != 0) {
+    if (segment.ecn == kEcnCongestion) ++stats_.segments_marked;
+    if (connection.ecn.OnPayload(segment.flags, segment.ecn)) connection.ack_now = true;
+  }
   JoinLedger(connection);
   const uint32_t outstanding = connection.receiver.outstanding_bytes();
   const ReceiveResult result = connection.receiver.Receive(MemoryOf(), segment);

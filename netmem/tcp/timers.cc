@@ -75,6 +75,7 @@ void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
     return;
   }
   connection.sender.OnTimeout();
+  if (connection.ecn.enabled) connection.ecn.cwr_pending = true;
   if (const std::optional<SendPlan> plan = connection.sender.FirstUnacked()) {
     SendPlanned(connection, *plan);
   }
