@@ -84,6 +84,8 @@ void AddEngine(const EngineStats& stats, Sums* sums) {
   sums->Add("tcp.opened_active", stats.opened_active);
   sums->Add("tcp.opened_passive", stats.opened_passive);
   sums->Add("tcp.closed", stats.closed);
+  sums->Add("tcp.cookies_sent", stats.cookies_sent);
+  sums->Add("tcp.cookies_valid", stats.cookies_valid);
   sums->Add("tcp.challenge_acks_limited", stats.challenge_acks_limited);
   sums->Add("tcp.icmp_closed", stats.icmp_closed);
   sums->Add("tcp.icmp_mtu_lowered", stats.icmp_mtu_lowered);

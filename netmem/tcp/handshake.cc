@@ -17,37 +17,38 @@ uint16_t TcpEngine::OurMss(const FlowKey& flow) const {
 }
 
 void TcpEngine::InputListen(Listener& listener, const Segment& segment) {
-  if (segment.has(kTcpRst)) {
-    Drop(segment, TcpDrop::kNoConnection);
+  if (segment.has(kTcpAck) && !segment.has(kTcpRst)) {
+    InputCookie(listener, segment);
     return;
   }
-  if (segment.has(kTcpAck)) {
-    Drop(segment, TcpDrop::kNoConnection);
-    SendResetFor(segment);
-    return;
-  }
-  if (!segment.has(kTcpSyn)) {
+  // A SYN that also ends what it begins is nobody's; as Linux.
+  if (!segment.has(kTcpSyn) || segment.has(kTcpRst) || segment.has(kTcpFin)) {
     Drop(segment, TcpDrop::kNoConnection);
     return;
   }
   // Payload on a SYN may wait for the connection; we let the peer send it again instead.
   if (segment.payload_bytes != 0 || segment.cut) ++stats_.drop(TcpDrop::kSynPayload);
   store_->Put(segment.pieces);
-  if (listener.pending >= listener.backlog) {
+  const bool full = HalfOpenFull(listener);
+  if (full && config_.syn_cookies == SynCookies::kOff) {
     ++stats_.drop(TcpDrop::kBacklogFull);
     return;
   }
-  TcpConnection* connection = NewConnection(segment.flow, listener.bound);
+  // Who cannot be accepted need not try now; its SYN comes again.
+  if (AcceptQueueFull(listener)) {
+    ++stats_.drop(TcpDrop::kAcceptQueueFull);
+    return;
+  }
+  if (full || config_.syn_cookies == SynCookies::kAlways) {
+    SendCookie(listener, segment);
+    return;
+  }
+  TcpConnection* connection =
+      NewHalfOpen(listener, segment, InitialSequence(segment.flow, config_.secret, now_));
   if (connection == nullptr) {
     ++stats_.drop(TcpDrop::kNoSlot);
     return;
   }
-  ++stats_.opened_passive;
-  ++listener.pending;
-  connection->listener = listener.id;
-  connection->state = AfterSyn(TcpState::kListen, false);
-  connection->sender.Start(InitialSequence(segment.flow, config_.secret, now_),
-                           *SendBuffer::Create(config_.send_buffer_bytes));
   TakeSynOptions(*connection, segment);
   SendSyn(*connection);
 }
@@ -186,15 +187,7 @@ void TcpEngine::OnSynAcked(TcpConnection& connection) {
   // The user has closed meanwhile: its FIN waited for this (section 3.10.4).
   if (connection.sender.fin_queued()) connection.state = AfterClose(connection.state);
   MarkChanged(connection);
-  Listener* listener = FindListener(connection.listener);
-  if (listener == nullptr) return;
-  const uint32_t index = IndexOf(connection);
-  if (listener->accept_tail == kNoConnectionIndex) {
-    listener->accept_head = index;
-  } else {
-    at(listener->accept_tail).next_accept = index;
-  }
-  listener->accept_tail = index;
+  if (connection.backlog_place == BacklogPlace::kHalfOpen) PutInAcceptQueue(connection);
 }
 
 // Every slot is in use: the connection that has been in TIME-WAIT the longest gives its own up.

@@ -136,7 +136,13 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
     ChallengeAck(connection);
     return false;
   }
-  if (connection.state == TcpState::kSynReceived) OnSynAcked(connection);
+  if (connection.state == TcpState::kSynReceived) {
+    if (!MayComplete(connection)) {
+      Drop(segment, TcpDrop::kAcceptQueueFull);
+      return false;
+    }
+    OnSynAcked(connection);
+  }
   const bool waited_for_fin = HasSentFin(connection.state);
   const AckOutcome outcome =
       connection.sender.OnAck(segment, connection.snd_scale, connection.timestamps, now_);

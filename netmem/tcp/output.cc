@@ -201,16 +201,24 @@ uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
   return writable >= least ? writable : 0;
 }
 
-// Until its first payload a connection is promised what a SYN can say, or the memory that there is;
-// nobody keeps account of that (WindowLedger::Join). As in Linux it is whole segments, and a window
-// that was promised unscaled is rounded up to the unit, so that its right edge does not move left.
+// What a connection may be promised until its first payload: what a SYN can say, or the memory that
+// there is, and as in Linux whole segments.
+uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps) const {
+  const PagePool& pool = bound ? *store_->device() : store_->host();
+  const uint64_t window_bytes =
+      std::min<uint64_t>({config_.window_bytes_max, 65535, pool.writable_bytes()});
+  const uint32_t mss = OurMss(flow) - (timestamps ? 12u : 0u);
+  return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
+}
+
+// Nobody keeps account of the first promise (WindowLedger::Join). One that was made unscaled is
+// rounded up to the unit, so that its right edge does not move left.
 void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
   const uint64_t unit = uint64_t{1} << scale;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
-  uint64_t window_bytes =
-      std::min<uint64_t>({config_.window_bytes_max, 65535, PoolOf(connection).writable_bytes()});
-  const uint32_t mss = OurMss(connection.flow) - (connection.timestamps.enabled ? 12u : 0u);
-  if (window_bytes > mss) window_bytes -= window_bytes % mss;
+  const bool timestamps =
+      connection.state == TcpState::kSynSent ? config_.timestamps : connection.timestamps.enabled;
+  const uint64_t window_bytes = FirstWindow(connection.flow, connection.bound, timestamps);
   connection.receiver.Extend((std::max(window_bytes, outstanding) + unit - 1) & ~(unit - 1));
 }
 

@@ -111,6 +111,11 @@ class Sender {
   // many of its payload bytes went for the first time.
   uint32_t OnSent(const SendPlan& plan, Nanos now);
   void OnSynSent(Nanos now);
+  // A SYN cookie went, at a time that nobody noted.
+  void OnSynSentUnseen(Nanos now) {
+    OnSynSent(now);
+    timing_ = false;
+  }
 
   // After NextToSend() said no: data is queued and nothing is in flight to bring news of the peer's
   // window, so the persist timer must ask (RFC 9293 section 3.8.6.1).
