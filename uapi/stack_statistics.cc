@@ -87,6 +87,7 @@ void AddEngine(const EngineStats& stats, Sums* sums) {
   sums->Add("tcp.cookies_sent", stats.cookies_sent);
   sums->Add("tcp.cookies_valid", stats.cookies_valid);
   sums->Add("tcp.challenge_acks_limited", stats.challenge_acks_limited);
+  sums->Add("tcp.invalid_answers_limited", stats.invalid_answers_limited);
   sums->Add("tcp.icmp_closed", stats.icmp_closed);
   sums->Add("tcp.icmp_mtu_lowered", stats.icmp_mtu_lowered);
   sums->Add("tcp.icmp_no_connection", stats.icmp_no_connection);

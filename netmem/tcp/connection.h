@@ -92,7 +92,8 @@ struct TcpConnection {
 
   SeqNum irs;
   uint32_t generation = 1;
-  ListenerId listener = 0;  // That it came from and was not accepted from yet; 0: none.
+  uint32_t invalid_answered_ms = 0;  // When an unacceptable segment was answered last; 0: never.
+  ListenerId listener = 0;           // That it came from and was not accepted from yet; 0: none.
   uint32_t next_accept = kNoConnectionIndex;  // Behind it in the accept queue.
   CloseReason close_reason = CloseReason::kNone;
   bool joined_ledger = false;

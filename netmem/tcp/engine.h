@@ -245,6 +245,7 @@ class TcpEngine {
 
   // input.cc
   void InputSynchronized(TcpConnection& connection, const Segment& segment);
+  bool OutdatedByPaws(TcpConnection& connection, const Segment& segment);
   void NotAcceptable(TcpConnection& connection, const Segment& segment);
   bool AcceptAck(TcpConnection& connection, const Segment& segment);
   void ReceivePayload(TcpConnection& connection, const Segment& segment);
@@ -265,6 +266,9 @@ class TcpEngine {
   // reset.cc
   void InputNoConnection(const Segment& segment);
   void OnReset(TcpConnection& connection, const Segment& segment);
+  bool ResetIsBelieved(const TcpConnection& connection, SeqNum seq) const;
+  bool MayAnswerInvalid(TcpConnection& connection);
+  void AnswerInvalid(TcpConnection& connection, const Segment& segment);
   void ChallengeAck(TcpConnection& connection);
   void SendResetFor(const Segment& segment);
   void SendReset(TcpConnection& connection);

@@ -59,6 +59,7 @@ struct EngineStats {
   Counter cookies_sent;   // SYN-ACKs that left no state behind (RFC 4987).
   Counter cookies_valid;  // Connections that they became.
   Counter challenge_acks_limited;
+  Counter invalid_answers_limited;  // ACKs for unacceptable segments without payload, held back.
   // ICMP errors: believed, and why not.
   Counter icmp_closed;         // Ended a connection that was opening.
   Counter icmp_mtu_lowered;    // The path takes less than we thought.

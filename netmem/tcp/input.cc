@@ -44,17 +44,7 @@ void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segm
     InputNoConnection(segment);
     return;
   }
-  // RFC 7323 section 5.3, R1. A segment without the option is let through, as Linux does: some
-  // middleboxes strip it, and the sequence number is still checked.
-  if (connection.timestamps.enabled && segment.options.timestamps.has_value() &&
-      !segment.has(kTcpRst) &&
-      connection.timestamps.CheckPaws(segment.options.timestamps->value, now_) ==
-          PawsVerdict::kReject) {
-    Drop(segment, TcpDrop::kPaws);
-    connection.ack_now = true;
-    MarkFlush(connection);
-    return;
-  }
+  if (OutdatedByPaws(connection, segment)) return;
   // First: the sequence number.
   if (!connection.receiver.Acceptable(segment.seq, segment.length())) {
     NotAcceptable(connection, segment);
@@ -86,9 +76,36 @@ void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segm
   ReceivePayload(connection, segment);
 }
 
+// RFC 7323 section 5.3, R1. A segment without the option is let through, as Linux does: some
+// middleboxes strip it, and the sequence number is still checked.
+bool TcpEngine::OutdatedByPaws(TcpConnection& connection, const Segment& segment) {
+  if (!connection.timestamps.enabled || !segment.options.timestamps.has_value() ||
+      segment.has(kTcpRst) ||
+      connection.timestamps.CheckPaws(segment.options.timestamps->value, now_) ==
+          PawsVerdict::kAccept) {
+    return false;
+  }
+  // An ACK that was overtaken says nothing new, and asks for nothing; as Linux.
+  const bool overtaken = segment.length() == 0 && !segment.cut &&
+                         segment.seq == connection.receiver.rcv_nxt() &&
+                         segment.ack == connection.sender.snd_una();
+  if (!overtaken) AnswerInvalid(connection, segment);
+  Drop(segment, TcpDrop::kPaws);
+  return true;
+}
+
 void TcpEngine::NotAcceptable(TcpConnection& connection, const Segment& segment) {
   if (segment.has(kTcpRst)) {
-    Drop(segment, TcpDrop::kBadReset);
+    // The peer may not have heard that we have its FIN; as Linux.
+    const bool before_fin = HasReceivedFin(connection.state) &&
+                            connection.state != TcpState::kTimeWait &&
+                            segment.seq == connection.receiver.rcv_nxt() - 1u;
+    if (before_fin) {
+      store_->Put(segment.pieces);
+      OnReset(connection, segment);
+    } else {
+      Drop(segment, TcpDrop::kBadReset);
+    }
     return;
   }
   if (connection.state == TcpState::kSynReceived && segment.has(kTcpSyn) &&
@@ -106,21 +123,20 @@ void TcpEngine::NotAcceptable(TcpConnection& connection, const Segment& segment)
       acknowledgment.pieces = {};
       if (!AcceptAck(connection, acknowledgment)) return;
       connection.ack_now = true;
-    } else {
+    } else if (MayAnswerInvalid(connection)) {
       SendSyn(connection);  // Our SYN-ACK was lost.
     }
     return;
   }
-  const SeqNum rcv_nxt = connection.receiver.rcv_nxt();
-  if (segment.payload_bytes != 0 && segment.seq < rcv_nxt) {
-    connection.receiver.sack().OnDuplicate(segment.seq, segment.seq + segment.payload_bytes);
-    stats_.duplicate_bytes.Add(segment.payload_bytes);
-  }
   // The peer's FIN came again: it did not hear our last ACK (section 3.10.7.4, eighth step).
   if (connection.state == TcpState::kTimeWait && segment.fin()) RestartTimeWait(connection);
+  if (segment.has(kTcpSyn)) {
+    Drop(segment, TcpDrop::kUnexpectedSyn);
+    ChallengeAck(connection);
+    return;
+  }
+  AnswerInvalid(connection, segment);
   Drop(segment, TcpDrop::kOutsideWindow);
-  connection.ack_now = true;
-  MarkFlush(connection);
 }
 
 // Fifth step. False: the segment is done with and its pieces were put back.

@@ -207,6 +207,21 @@ TEST_F(InputTest, DataPastTheWindowIsTrimmedAndAnswered) {
   EXPECT_EQ(ReadAll(), 4380u);
 }
 
+TEST_F(InputTest, PawsReportsTheDuplicateItDropsButIgnoresAnAckThatWasOvertaken) {
+  peer_syn_.timestamps = TcpTimestamps{peer_clock_, 0};
+  Established();
+  peer_clock_ += 10;
+  Send({.bytes = 100});
+  TakeSeen();
+  Send({.timestamp = peer_clock_ - 5});
+  ExpectNothing();
+  EXPECT_EQ(drops(TcpDrop::kPaws), 1u);
+  Send({.seq = kPeerIss + 1, .bytes = 100, .timestamp = peer_clock_ - 5});
+  ExpectOnly(All({IsAck(kPeerIss + 101), HasSacks({{kPeerIss + 1, kPeerIss + 101}})}));
+  EXPECT_EQ(drops(TcpDrop::kPaws), 2u);
+  ReadAll();
+}
+
 TEST_F(InputTest, PawsDropsWhatIsOlderThanTheLastTimestamp) {
   peer_syn_.timestamps = TcpTimestamps{peer_clock_, 0};
   Established();

@@ -82,6 +82,10 @@ inline constexpr uint32_t kCreditGrantsPerCall = 64;
 
 // RFC 5961 section 7: challenge ACKs of one worker per second, over all connections.
 inline constexpr uint32_t kChallengeAcksPerSecondMax = 1000;
+// Of one connection, one in this time; also of other answers to segments without payload that are
+// not acceptable, or two ends that disagree would answer each other for ever. Linux's
+// tcp_invalid_ratelimit.
+inline constexpr Nanos kInvalidAnswerInterval = 500 * kMillisecond;
 
 inline constexpr uint8_t kWindowScaleMax = kTcpWindowScaleMax;
 inline constexpr uint64_t kWindowBytesMax = uint64_t{65535} << kWindowScaleMax;
