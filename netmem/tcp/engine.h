@@ -305,7 +305,7 @@ class TcpEngine {
   void EmitSegment(TcpConnection& connection, OutSegment& out);
   uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
   uint64_t BackedBytes(const TcpConnection& connection);
-  uint64_t FirstWindow(bool is_v4, bool bound, bool timestamps) const;
+  uint64_t FirstWindow(const FlowKey& flow, bool bound, bool timestamps) const;
   void GrantFirst(TcpConnection& connection, uint8_t scale);
   void Grant(TcpConnection& connection);
   void RightSize(TcpConnection& connection, uint32_t consumed_bytes);
