@@ -77,12 +77,17 @@ void AddEngine(const EngineStats& stats, Sums* sums) {
   sums->Add("tcp.retransmits", stats.retransmits);
   sums->Add("tcp.timeouts", stats.timeouts);
   sums->Add("tcp.zero_windows_sent", stats.zero_windows_sent);
+  sums->Add("tcp.segments_marked", stats.segments_marked);
+  sums->Add("tcp.ecn_reductions", stats.ecn_reductions);
   sums->Add("tcp.resets_in", stats.resets_in);
   sums->Add("tcp.resets_out", stats.resets_out);
   sums->Add("tcp.opened_active", stats.opened_active);
   sums->Add("tcp.opened_passive", stats.opened_passive);
   sums->Add("tcp.closed", stats.closed);
+  sums->Add("tcp.cookies_sent", stats.cookies_sent);
+  sums->Add("tcp.cookies_valid", stats.cookies_valid);
   sums->Add("tcp.challenge_acks_limited", stats.challenge_acks_limited);
+  sums->Add("tcp.invalid_answers_limited", stats.invalid_answers_limited);
   sums->Add("tcp.icmp_closed", stats.icmp_closed);
   sums->Add("tcp.icmp_mtu_lowered", stats.icmp_mtu_lowered);
   sums->Add("tcp.icmp_no_connection", stats.icmp_no_connection);

@@ -185,6 +185,7 @@ TEST_F(ClosingTest, TheOldestTimeWaitGivesItsSlotUpWhenNoneIsLeft) {
     SynReceived();
     EXPECT_FALSE(engine().InUse(Flow(static_cast<uint16_t>(port - 3))));
     EXPECT_EQ(state(), TcpState::kSynReceived);
+    Send({});
   }
   peer_port_ = 40006;
   Send({.seq = kPeerIss, .flags = kTcpSyn, .options = peer_syn_});
@@ -273,16 +274,16 @@ TEST_F(ClosingTest, TheEndOfAStreamFreesItsPromise) {
 
 TEST_F(ClosingTest, AFinIntoAClosedWindowIsTaken) {
   HarnessSetup setup;
-  setup.tcp.window_bytes_max = 8192;
+  setup.tcp.window_bytes_max = 5840;
   Make(setup);
   Established();
-  Send({.bytes = 8192});
-  ExpectOnly(All({IsAck(kPeerIss + 8193), HasWindow(0)}));
+  Send({.bytes = 5840});
+  ExpectOnly(All({IsAck(kPeerIss + 5841), HasWindow(0)}));
   Send({.flags = kTcpFin | kTcpAck});
-  ExpectOnly(IsAck(kPeerIss + 8194));
+  ExpectOnly(IsAck(kPeerIss + 5842));
   EXPECT_EQ(state(), TcpState::kCloseWait);
   EXPECT_EQ(h().CheckAccount(false), "");
-  EXPECT_EQ(ReadAll(), 8192u);
+  EXPECT_EQ(ReadAll(), 5840u);
 }
 
 }  // namespace

@@ -33,10 +33,11 @@ AckResult NewReno::OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_b
   duplicate_acks_ = 0;
   limited_transmit_bytes_ = 0;
   timeout_repeats_ = false;
+  if (in_marked_ && snd_una >= marked_until_) in_marked_ = false;
   if (in_recovery_) return OnAckInRecovery(snd_una, acked_bytes, flight_bytes);
   if (has_recover_ && snd_una >= recover_) after_timeout_ = false;
   if (has_recover_ && snd_una > recover_) has_recover_ = false;
-  Grow(acked_bytes, flight_bytes + acked_bytes);
+  if (!in_marked_) Grow(acked_bytes, flight_bytes + acked_bytes);
   return AckResult::kAdvanced;
 }
 
@@ -93,11 +94,23 @@ DupAckResult NewReno::OnDuplicateAck(SeqNum snd_una, SeqNum snd_max, uint32_t fl
   duplicate_acks_ = 0;
   limited_transmit_bytes_ = 0;
   avoidance_bytes_ = 0;
-  ssthresh_bytes_ = HalfOf(flight_at_loss_bytes_);
+  // RFC 3168 section 6.1.2: one reduction per window, whether it was told by a mark or by a loss.
+  if (!in_marked_) ssthresh_bytes_ = HalfOf(flight_at_loss_bytes_);
+  in_marked_ = false;
   const uint32_t left_bytes = kDuplicateAckThreshold * mss_bytes_;
   SetCwnd(uint64_t{ssthresh_bytes_} + left_bytes);
   flight_at_loss_bytes_ -= std::min(flight_at_loss_bytes_, left_bytes);
   return DupAckResult::kRetransmit;
+}
+
+bool NewReno::OnEcnEcho(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes) {
+  if (in_recovery_ || in_marked_ || (has_recover_ && snd_una <= recover_)) return false;
+  in_marked_ = true;
+  marked_until_ = snd_max;
+  avoidance_bytes_ = 0;
+  ssthresh_bytes_ = HalfOf(flight_bytes);
+  SetCwnd(std::min(cwnd_bytes_, ssthresh_bytes_));
+  return true;
 }
 
 void NewReno::OnTimeout(SeqNum snd_max, uint32_t flight_bytes) {
@@ -105,6 +118,7 @@ void NewReno::OnTimeout(SeqNum snd_max, uint32_t flight_bytes) {
   if (!timeout_repeats_) ssthresh_bytes_ = HalfOf(flight_bytes);
   SetCwnd(mss_bytes_);
   in_recovery_ = false;
+  in_marked_ = false;
   duplicate_acks_ = 0;
   limited_transmit_bytes_ = 0;
   avoidance_bytes_ = 0;

@@ -61,6 +61,10 @@ class NewReno {
   // caller's). `snd_max` is one past the highest number ever sent.
   DupAckResult OnDuplicateAck(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes);
 
+  // An ACK echoed a mark of the path (RFC 3168 section 6.1.2): as a loss, but nothing goes again.
+  // Once per window of data. Returns whether cwnd was reduced.
+  bool OnEcnEcho(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes);
+
   // The retransmission timer expired: one segment is sent again, everything else waits.
   void OnTimeout(SeqNum snd_max, uint32_t flight_bytes);
 
@@ -84,10 +88,12 @@ class NewReno {
   // there cannot be more of them than segments were in flight.
   uint32_t flight_at_loss_bytes_ = 0;
   SeqNum recover_;
+  SeqNum marked_until_;  // snd_max when a mark halved cwnd last; means something while in_marked_.
   uint8_t duplicate_acks_ = 0;  // Stops at kDuplicateAckThreshold.
   bool has_recover_ = false;
   bool in_recovery_ = false;
   bool saw_partial_ = false;
+  bool in_marked_ = false;        // Until marked_until_ is acknowledged, cwnd does not move.
   bool after_timeout_ = false;    // Until recover_ is acknowledged.
   bool timeout_repeats_ = false;  // No progress since the last timeout.
 };

@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "netmem/tcp/ack_policy.h"
+#include "netmem/tcp/ecn.h"
 #include "netmem/tcp/receiver.h"
 #include "netmem/tcp/sender.h"
 #include "netmem/tcp/tcp_state.h"
@@ -42,6 +43,13 @@ absl::string_view ToString(CloseReason reason);
 
 inline constexpr uint32_t kNoConnectionIndex = UINT32_MAX;
 
+// Where a connection of a listener stands.
+enum class BacklogPlace : uint8_t {
+  kNone,      // Accepted, or opened actively.
+  kHalfOpen,  // Our SYN-ACK is not acknowledged.
+  kQueued,    // Waits to be accepted.
+};
+
 // What a timer of a connection is for. One wheel entry serves them all: it is armed at the
 // earliest.
 enum TimerKind : uint8_t {
@@ -60,11 +68,12 @@ struct TcpConnection {
   TcpState state = TcpState::kClosed;
   bool bound = false;     // Payload belongs into the queue's binding, not into host memory.
   bool attached = false;  // The user holds it. Else it is freed as soon as it is closed.
-  bool sack_permitted = false;
-  bool ack_now = false;         // Something other than the policy wants an ACK.
-  bool window_scaling = false;  // Both SYNs carried the option.
-  uint8_t rcv_scale = 0;        // Shift of the windows that we announce.
-  uint8_t snd_scale = 0;        // Shift of the peer's.
+  bool sack_permitted : 1 = false;
+  bool window_scaling : 1 = false;  // Both SYNs carried the option.
+  bool ack_now = false;             // Something other than the policy wants an ACK.
+  uint8_t rcv_scale = 0;            // Shift of the windows that we announce.
+  uint8_t snd_scale = 0;            // Shift of the peer's.
+  EcnState ecn;
 
   Receiver receiver;
   AckPolicy ack_policy;
@@ -83,10 +92,12 @@ struct TcpConnection {
 
   SeqNum irs;
   uint32_t generation = 1;
-  ListenerId listener = 0;  // That it came from and was not accepted from yet; 0: none.
+  uint32_t invalid_answered_ms = 0;  // When an unacceptable segment was answered last; 0: never.
+  ListenerId listener = 0;           // That it came from and was not accepted from yet; 0: none.
   uint32_t next_accept = kNoConnectionIndex;  // Behind it in the accept queue.
   CloseReason close_reason = CloseReason::kNone;
   bool joined_ledger = false;
+  BacklogPlace backlog_place = BacklogPlace::kNone;
   uint8_t retries = 0;            // Of the segment at snd_una, or of the probe, without an answer.
   int16_t system_error = 0;       // The errno of the last ICMP error that was believed; 0: none.
   Nanos keepalive_idle = kNever;  // kNever: keepalive is off.

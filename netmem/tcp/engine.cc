@@ -203,7 +203,9 @@ bool TcpEngine::Knows(const Segment& segment) const {
     return true;
   }
   if (InUse(segment.flow)) return true;
-  return segment.has(kTcpSyn) && ListenerFor(segment.flow) != nullptr;
+  const Listener* listener = ListenerFor(segment.flow);
+  if (listener == nullptr) return false;
+  return segment.has(kTcpSyn) || CookieOf(*listener, segment).has_value();
 }
 
 TcpConnection* TcpEngine::Find(ConnectionId id) {

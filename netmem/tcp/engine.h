@@ -8,6 +8,7 @@
 // Which file answers which question of RFC 9293 section 3.10:
 //   engine.cc     the user's calls, connection slots, lists        3.10.1 - 3.10.6
 //   listeners.cc  passive OPEN, backlog, accept queue              3.10.1
+//   backlog.cc    half-open connections, SYN cookies               RFC 4987
 //   input.cc      a segment arrives                                3.10.7.4, RFC 7323 PAWS
 //   fast_path.cc  the same for payload in order and nothing else
 //   handshake.cc  LISTEN, SYN-SENT, SYN-RECEIVED                   3.10.7.2, 3.10.7.3
@@ -43,10 +44,18 @@
 #include "netmem/tcp/isn.h"
 #include "netmem/tcp/limits.h"
 #include "netmem/tcp/segment.h"
+#include "netmem/tcp/syn_cookie.h"
 #include "netmem/tcp/timer_wheel.h"
 #include "netmem/tcp/window_ledger.h"
 
 namespace devmem {
+
+// Linux's tcp_syncookies: 0, 1 and 2.
+enum class SynCookies : uint8_t {
+  kOff,
+  kOnOverflow,  // While a listener has as many half-open connections as it may.
+  kAlways,
+};
 
 class TcpEngine {
  public:
@@ -61,6 +70,8 @@ class TcpEngine {
     SipKey secret = {};      // Random; keys sequence numbers, ports and the table.
     bool timestamps = true;  // Offer and accept the option.
     bool sack = true;
+    EcnMode ecn = EcnMode::kAccept;
+    SynCookies syn_cookies = SynCookies::kOnOverflow;
   };
 
   // `store` and `sink` outlive the engine. The store's host pool serves connections that are not
@@ -181,7 +192,9 @@ class TcpEngine {
     uint16_t port = 0;
     uint32_t backlog = 0;
     bool bound = false;
-    uint32_t pending = 0;  // Half-open, and established but not accepted.
+    uint32_t half_open = 0;
+    uint32_t queued = 0;       // Established, and not accepted.
+    Nanos cookie_at = kNever;  // When the last SYN cookie went; kNever: none did.
     uint32_t accept_head = kNoConnectionIndex;
     uint32_t accept_tail = kNoConnectionIndex;
   };
@@ -219,6 +232,18 @@ class TcpEngine {
   // listeners.cc
   Listener* FindListener(ListenerId id);
   const Listener* ListenerFor(const FlowKey& flow) const;
+  // Linux's sk_acceptq_is_full(): one more than the backlog may wait.
+  static bool AcceptQueueFull(const Listener& listener) {
+    return listener.queued > listener.backlog;
+  }
+  bool HalfOpenFull(const Listener& listener) const;
+  TcpConnection* NewHalfOpen(Listener& listener, const Segment& segment, SeqNum iss);
+  bool MayComplete(const TcpConnection& connection);
+  void PutInAcceptQueue(TcpConnection& connection);
+  void LeaveHalfOpen(TcpConnection& connection);
+  void SendCookie(Listener& listener, const Segment& segment);
+  void InputCookie(Listener& listener, const Segment& segment);
+  std::optional<CookieOptions> CookieOf(const Listener& listener, const Segment& segment) const;
   void LeaveListener(TcpConnection& connection);
 
   // fast_path.cc
@@ -228,6 +253,7 @@ class TcpEngine {
 
   // input.cc
   void InputSynchronized(TcpConnection& connection, const Segment& segment);
+  bool OutdatedByPaws(TcpConnection& connection, const Segment& segment);
   void NotAcceptable(TcpConnection& connection, const Segment& segment);
   bool AcceptAck(TcpConnection& connection, const Segment& segment);
   void ReceivePayload(TcpConnection& connection, const Segment& segment);
@@ -239,6 +265,7 @@ class TcpEngine {
   void InputListen(Listener& listener, const Segment& segment);
   void InputSynSent(TcpConnection& connection, const Segment& segment);
   void TakeSynOptions(TcpConnection& connection, const Segment& segment);
+  void AgreeOnEcn(TcpConnection& connection, const Segment& segment);
   void OnSynAcked(TcpConnection& connection);
   void SendSyn(TcpConnection& connection);
   uint16_t OurMss(const FlowKey& flow) const;
@@ -247,6 +274,9 @@ class TcpEngine {
   // reset.cc
   void InputNoConnection(const Segment& segment);
   void OnReset(TcpConnection& connection, const Segment& segment);
+  bool ResetIsBelieved(const TcpConnection& connection, SeqNum seq) const;
+  bool MayAnswerInvalid(TcpConnection& connection);
+  void AnswerInvalid(TcpConnection& connection, const Segment& segment);
   void ChallengeAck(TcpConnection& connection);
   void SendResetFor(const Segment& segment);
   void SendReset(TcpConnection& connection);
@@ -283,6 +313,7 @@ class TcpEngine {
   void EmitSegment(TcpConnection& connection, OutSegment& out);
   uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
   uint64_t BackedBytes(const TcpConnection& connection);
+  uint64_t FirstWindow(const FlowKey& flow, bool bound, bool timestamps) const;
   void GrantFirst(TcpConnection& connection, uint8_t scale);
   void Grant(TcpConnection& connection);
   void RightSize(TcpConnection& connection, uint32_t consumed_bytes);
@@ -328,6 +359,7 @@ class TcpEngine {
   uint32_t free_plus_one_ = 0;
   uint32_t fresh_ = 0;
   uint32_t in_use_ = 0;
+  uint32_t half_open_count_ = 0;
   // The connection of the last segment: neighbours of a batch mostly belong together.
   uint32_t last_index_ = kNoConnectionIndex;
 

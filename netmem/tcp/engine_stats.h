@@ -14,23 +14,25 @@
 namespace devmem {
 
 enum class TcpDrop : uint8_t {
-  kNoConnection,   // Nothing listens and nothing is open; answered with RST.
-  kOutsideWindow,  // Wholly outside of the window: old copies, and what was never promised.
-  kBeyondWindow,   // A part right of the window, trimmed.
-  kPaws,           // RFC 7323 section 5.
-  kBadAck,         // RFC 5961 section 5.
-  kNoAckFlag,      // Every segment of a synchronized connection has it.
-  kUnexpectedSyn,  // RFC 5961 section 4; answered with a challenge ACK.
-  kBadReset,       // RFC 5961 section 3; in the window but not at rcv_nxt.
-  kBacklogFull,    // A SYN for a listener whose backlog is full.
-  kNoSlot,         // A SYN, and every connection slot is in use.
-  kSynPayload,     // Payload on a SYN; it is not acknowledged and comes again.
-  kMemoryReserve,  // Out-of-order payload, and only the reserve is left.
-  kNoMemory,       // Payload cut off because the page pool was empty.
-  kPieceArray,     // Payload, and the piece or range arrays are used up.
-  kSackedGivenUp,  // Times that out-of-order data was dropped again to make room.
-  kAfterClose,     // Payload behind a FIN, or for a connection that its user has closed.
-  kUrgent,         // Segments with URG: the pointer is ignored, the data is stream data.
+  kNoConnection,     // Nothing listens and nothing is open; answered with RST.
+  kOutsideWindow,    // Wholly outside of the window: old copies, and what was never promised.
+  kBeyondWindow,     // A part right of the window, trimmed.
+  kPaws,             // RFC 7323 section 5.
+  kBadAck,           // RFC 5961 section 5.
+  kNoAckFlag,        // Every segment of a synchronized connection has it.
+  kUnexpectedSyn,    // RFC 5961 section 4; answered with a challenge ACK.
+  kBadReset,         // RFC 5961 section 3; in the window but not at rcv_nxt.
+  kBacklogFull,      // A SYN for a listener with too many half-open connections, without cookies.
+  kAcceptQueueFull,  // A SYN or the last ACK of a handshake, and too many wait to be accepted.
+  kBadCookie,        // An ACK for a listener that has sent SYN cookies, and this is none of them.
+  kNoSlot,           // A SYN, and every connection slot is in use.
+  kSynPayload,       // Payload on a SYN; it is not acknowledged and comes again.
+  kMemoryReserve,    // Out-of-order payload, and only the reserve is left.
+  kNoMemory,         // Payload cut off because the page pool was empty.
+  kPieceArray,       // Payload, and the piece or range arrays are used up.
+  kSackedGivenUp,    // Times that out-of-order data was dropped again to make room.
+  kAfterClose,       // Payload behind a FIN, or for a connection that its user has closed.
+  kUrgent,           // Segments with URG: the pointer is ignored, the data is stream data.
   kCount,
 };
 absl::string_view ToString(TcpDrop drop);
@@ -47,12 +49,17 @@ struct EngineStats {
   Counter retransmits;
   Counter timeouts;  // Retransmission timeouts.
   Counter zero_windows_sent;
+  Counter segments_marked;  // Payload that came with CE (RFC 3168).
+  Counter ecn_reductions;   // Times that the peer's ECE halved our window.
   Counter resets_in;
   Counter resets_out;
   Counter opened_active;
   Counter opened_passive;
   Counter closed;
+  Counter cookies_sent;   // SYN-ACKs that left no state behind (RFC 4987).
+  Counter cookies_valid;  // Connections that they became.
   Counter challenge_acks_limited;
+  Counter invalid_answers_limited;  // ACKs for unacceptable segments without payload, held back.
   // ICMP errors: believed, and why not.
   Counter icmp_closed;         // Ended a connection that was opening.
   Counter icmp_mtu_lowered;    // The path takes less than we thought.

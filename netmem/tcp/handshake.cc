@@ -17,37 +17,38 @@ uint16_t TcpEngine::OurMss(const FlowKey& flow) const {
 }
 
 void TcpEngine::InputListen(Listener& listener, const Segment& segment) {
-  if (segment.has(kTcpRst)) {
-    Drop(segment, TcpDrop::kNoConnection);
+  if (segment.has(kTcpAck) && !segment.has(kTcpRst)) {
+    InputCookie(listener, segment);
     return;
   }
-  if (segment.has(kTcpAck)) {
-    Drop(segment, TcpDrop::kNoConnection);
-    SendResetFor(segment);
-    return;
-  }
-  if (!segment.has(kTcpSyn)) {
+  // A SYN that also ends what it begins is nobody's; as Linux.
+  if (!segment.has(kTcpSyn) || segment.has(kTcpRst) || segment.has(kTcpFin)) {
     Drop(segment, TcpDrop::kNoConnection);
     return;
   }
   // Payload on a SYN may wait for the connection; we let the peer send it again instead.
   if (segment.payload_bytes != 0 || segment.cut) ++stats_.drop(TcpDrop::kSynPayload);
   store_->Put(segment.pieces);
-  if (listener.pending >= listener.backlog) {
+  const bool full = HalfOpenFull(listener);
+  if (full && config_.syn_cookies == SynCookies::kOff) {
     ++stats_.drop(TcpDrop::kBacklogFull);
     return;
   }
-  TcpConnection* connection = NewConnection(segment.flow, listener.bound);
+  // Who cannot be accepted need not try now; its SYN comes again.
+  if (AcceptQueueFull(listener)) {
+    ++stats_.drop(TcpDrop::kAcceptQueueFull);
+    return;
+  }
+  if (full || config_.syn_cookies == SynCookies::kAlways) {
+    SendCookie(listener, segment);
+    return;
+  }
+  TcpConnection* connection =
+      NewHalfOpen(listener, segment, InitialSequence(segment.flow, config_.secret, now_));
   if (connection == nullptr) {
     ++stats_.drop(TcpDrop::kNoSlot);
     return;
   }
-  ++stats_.opened_passive;
-  ++listener.pending;
-  connection->listener = listener.id;
-  connection->state = AfterSyn(TcpState::kListen, false);
-  connection->sender.Start(InitialSequence(segment.flow, config_.secret, now_),
-                           *SendBuffer::Create(config_.send_buffer_bytes));
   TakeSynOptions(*connection, segment);
   SendSyn(*connection);
 }
@@ -65,6 +66,7 @@ void TcpEngine::TakeSynOptions(TcpConnection& connection, const Segment& segment
     connection.timestamps.Enable(options.timestamps->value, now_);
   }
   connection.timestamps.offset = TimestampOffset(connection.flow, config_.secret);
+  AgreeOnEcn(connection, segment);
   const uint32_t peer_mss =
       std::max<uint32_t>(options.mss.value_or(kMssBytesDefault), kMssBytesMin);
   uint32_t mss = std::min<uint32_t>(peer_mss, OurMss(connection.flow));
@@ -76,6 +78,18 @@ void TcpEngine::TakeSynOptions(TcpConnection& connection, const Segment& segment
   connection.announced_edge = connection.receiver.right_edge();
   connection.sizing_seq = connection.receiver.rcv_nxt();
   connection.sizing_ms = static_cast<uint32_t>(now_ / kMillisecond);
+}
+
+// RFC 3168 section 6.1.1. In SYN-SENT `enabled` says that our last SYN asked for it.
+void TcpEngine::AgreeOnEcn(TcpConnection& connection, const Segment& segment) {
+  if (connection.state != TcpState::kSynSent) {
+    connection.ecn.enabled =
+        config_.ecn != EcnMode::kOff && EcnState::IsOffer(segment.flags, segment.ecn);
+    return;
+  }
+  const bool agrees = segment.has(kTcpAck) ? EcnState::IsAgreement(segment.flags)
+                                           : EcnState::IsOffer(segment.flags, segment.ecn);
+  connection.ecn.enabled = connection.ecn.enabled && agrees;
 }
 
 void TcpEngine::SendSyn(TcpConnection& connection) {
@@ -90,7 +104,14 @@ void TcpEngine::SendSyn(TcpConnection& connection) {
     out.options.timestamps = TcpTimestamps{connection.timestamps.TsValue(now_),
                                            answer ? connection.timestamps.ts_recent : 0};
   }
-  if (answer) out.flags |= kTcpAck;
+  if (answer) {
+    out.flags |= kTcpAck;
+    if (connection.ecn.enabled) out.flags |= kTcpEce;
+  } else {
+    // A SYN that was lost goes again without: some paths drop the offer (section 6.1.1.1).
+    connection.ecn.enabled = config_.ecn == EcnMode::kOffer && connection.retries == 0;
+    if (connection.ecn.enabled) out.flags |= kTcpEce | kTcpCwr;
+  }
   connection.sender.OnSynSent(now_);
   EmitSegment(connection, out);
   SetTimer(connection, kTimerRetransmit, now_ + connection.sender.rto().rto());
@@ -166,15 +187,7 @@ void TcpEngine::OnSynAcked(TcpConnection& connection) {
   // The user has closed meanwhile: its FIN waited for this (section 3.10.4).
   if (connection.sender.fin_queued()) connection.state = AfterClose(connection.state);
   MarkChanged(connection);
-  Listener* listener = FindListener(connection.listener);
-  if (listener == nullptr) return;
-  const uint32_t index = IndexOf(connection);
-  if (listener->accept_tail == kNoConnectionIndex) {
-    listener->accept_head = index;
-  } else {
-    at(listener->accept_tail).next_accept = index;
-  }
-  listener->accept_tail = index;
+  if (connection.backlog_place == BacklogPlace::kHalfOpen) PutInAcceptQueue(connection);
 }
 
 // Every slot is in use: the connection that has been in TIME-WAIT the longest gives its own up.

@@ -13,7 +13,7 @@ using HandshakeTest = EngineFixture;
 
 TEST_F(HandshakeTest, ASynToAListenerIsAnsweredAndItsAckMakesAConnection) {
   Send({.flags = kTcpSyn, .options = peer_syn_});
-  ExpectOnly(All({IsSynAck(kPeerIss + 1), HasSeq(kOurIss), HasWindow(65535)}));
+  ExpectOnly(All({IsSynAck(kPeerIss + 1), HasSeq(kOurIss), HasWindow(64240)}));
   EXPECT_FALSE(engine().HasPending(listener_));
   Send({});
   ExpectNothing();
@@ -26,7 +26,7 @@ TEST_F(HandshakeTest, ASynToAListenerIsAnsweredAndItsAckMakesAConnection) {
 
 TEST_F(HandshakeTest, AnActiveOpenSendsASynAndAcknowledgesTheAnswer) {
   SynSent();
-  ExpectOnly(All({IsSyn(), HasSeq(kOurIss), HasWindow(65535)}));
+  ExpectOnly(All({IsSyn(), HasSeq(kOurIss), HasWindow(65160)}));
   EXPECT_EQ(state(), TcpState::kSynSent);
   Send({.flags = kTcpSyn | kTcpAck, .options = peer_syn_});
   ExpectOnly(All({IsAck(kPeerIss + 1), HasSeq(kOurIss + 1)}));
@@ -199,7 +199,9 @@ TEST_F(HandshakeTest, AnActiveOpenGivesUpAfterItsRetries) {
 }
 
 TEST_F(HandshakeTest, AHalfOpenConnectionGivesUpAndFreesItsPlaceInTheBacklog) {
-  Make({}, 1);
+  HarnessSetup setup;
+  setup.tcp.syn_cookies = SynCookies::kOff;
+  Make(setup, 1);
   SynReceived();
   peer_port_ = 40001;
   Send({.seq = kPeerIss, .flags = kTcpSyn, .options = peer_syn_});
@@ -214,13 +216,16 @@ TEST_F(HandshakeTest, AHalfOpenConnectionGivesUpAndFreesItsPlaceInTheBacklog) {
 
 TEST_F(HandshakeTest, AFloodOfSynsIsCountedAndLeavesTheEstablishedAlone) {
   Established();
+  const SeqNum ours = our_nxt_;
   for (uint16_t port = 50000; port < 51000; ++port) {
     peer_port_ = port;
     Send({.seq = kPeerIss, .flags = kTcpSyn, .options = peer_syn_});
   }
-  EXPECT_EQ(TakeSeen().size(), 8u);
-  EXPECT_EQ(drops(TcpDrop::kBacklogFull), 992u);
+  EXPECT_EQ(TakeSeen().size(), 1000u);
+  EXPECT_EQ(engine().connection_count(), 9u) << "the backlog is 8";
+  EXPECT_EQ(engine().stats().cookies_sent, 992u);
   peer_port_ = 40000;
+  our_nxt_ = ours;
   Send({.bytes = 1000});
   ExpectOnly(IsAck(kPeerIss + 1001));
   EXPECT_EQ(ReadAll(), 1000u);

@@ -44,17 +44,7 @@ void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segm
     InputNoConnection(segment);
     return;
   }
-  // RFC 7323 section 5.3, R1. A segment without the option is let through, as Linux does: some
-  // middleboxes strip it, and the sequence number is still checked.
-  if (connection.timestamps.enabled && segment.options.timestamps.has_value() &&
-      !segment.has(kTcpRst) &&
-      connection.timestamps.CheckPaws(segment.options.timestamps->value, now_) ==
-          PawsVerdict::kReject) {
-    Drop(segment, TcpDrop::kPaws);
-    connection.ack_now = true;
-    MarkFlush(connection);
-    return;
-  }
+  if (OutdatedByPaws(connection, segment)) return;
   // First: the sequence number.
   if (!connection.receiver.Acceptable(segment.seq, segment.length())) {
     NotAcceptable(connection, segment);
@@ -86,9 +76,36 @@ void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segm
   ReceivePayload(connection, segment);
 }
 
+// RFC 7323 section 5.3, R1. A segment without the option is let through, as Linux does: some
+// middleboxes strip it, and the sequence number is still checked.
+bool TcpEngine::OutdatedByPaws(TcpConnection& connection, const Segment& segment) {
+  if (!connection.timestamps.enabled || !segment.options.timestamps.has_value() ||
+      segment.has(kTcpRst) ||
+      connection.timestamps.CheckPaws(segment.options.timestamps->value, now_) ==
+          PawsVerdict::kAccept) {
+    return false;
+  }
+  // An ACK that was overtaken says nothing new, and asks for nothing; as Linux.
+  const bool overtaken = segment.length() == 0 && !segment.cut &&
+                         segment.seq == connection.receiver.rcv_nxt() &&
+                         segment.ack == connection.sender.snd_una();
+  if (!overtaken) AnswerInvalid(connection, segment);
+  Drop(segment, TcpDrop::kPaws);
+  return true;
+}
+
 void TcpEngine::NotAcceptable(TcpConnection& connection, const Segment& segment) {
   if (segment.has(kTcpRst)) {
-    Drop(segment, TcpDrop::kBadReset);
+    // The peer may not have heard that we have its FIN; as Linux.
+    const bool before_fin = HasReceivedFin(connection.state) &&
+                            connection.state != TcpState::kTimeWait &&
+                            segment.seq == connection.receiver.rcv_nxt() - 1u;
+    if (before_fin) {
+      store_->Put(segment.pieces);
+      OnReset(connection, segment);
+    } else {
+      Drop(segment, TcpDrop::kBadReset);
+    }
     return;
   }
   if (connection.state == TcpState::kSynReceived && segment.has(kTcpSyn) &&
@@ -106,21 +123,20 @@ void TcpEngine::NotAcceptable(TcpConnection& connection, const Segment& segment)
       acknowledgment.pieces = {};
       if (!AcceptAck(connection, acknowledgment)) return;
       connection.ack_now = true;
-    } else {
+    } else if (MayAnswerInvalid(connection)) {
       SendSyn(connection);  // Our SYN-ACK was lost.
     }
     return;
   }
-  const SeqNum rcv_nxt = connection.receiver.rcv_nxt();
-  if (segment.payload_bytes != 0 && segment.seq < rcv_nxt) {
-    connection.receiver.sack().OnDuplicate(segment.seq, segment.seq + segment.payload_bytes);
-    stats_.duplicate_bytes.Add(segment.payload_bytes);
-  }
   // The peer's FIN came again: it did not hear our last ACK (section 3.10.7.4, eighth step).
   if (connection.state == TcpState::kTimeWait && segment.fin()) RestartTimeWait(connection);
+  if (segment.has(kTcpSyn)) {
+    Drop(segment, TcpDrop::kUnexpectedSyn);
+    ChallengeAck(connection);
+    return;
+  }
+  AnswerInvalid(connection, segment);
   Drop(segment, TcpDrop::kOutsideWindow);
-  connection.ack_now = true;
-  MarkFlush(connection);
 }
 
 // Fifth step. False: the segment is done with and its pieces were put back.
@@ -136,7 +152,13 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
     ChallengeAck(connection);
     return false;
   }
-  if (connection.state == TcpState::kSynReceived) OnSynAcked(connection);
+  if (connection.state == TcpState::kSynReceived) {
+    if (!MayComplete(connection)) {
+      Drop(segment, TcpDrop::kAcceptQueueFull);
+      return false;
+    }
+    OnSynAcked(connection);
+  }
   const bool waited_for_fin = HasSentFin(connection.state);
   const AckOutcome outcome =
       connection.sender.OnAck(segment, connection.snd_scale, connection.timestamps, now_);
@@ -144,6 +166,13 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
   const Sender& sender = connection.sender;
   if (outcome.advanced || sender.all_acked() || sender.peer_window_bytes() == 0) {
     connection.retries = 0;
+  }
+  if (connection.ecn.enabled) {
+    // RFC 3168 section 6.1.2: an echo counts as a loss, once per window; and whatever reduced the
+    // window, the peer's receiver is told.
+    const bool reduced = segment.has(kTcpEce) && connection.sender.OnEcnEcho();
+    if (reduced) ++stats_.ecn_reductions;
+    if (reduced || outcome.reduced) connection.ecn.cwr_pending = true;
   }
   if (outcome.advanced) MarkChanged(connection);
   if (outcome.advanced || outcome.window_opened) StopTimer(connection, kTimerPersist);
@@ -184,6 +213,10 @@ void TcpEngine::ReceivePayload(TcpConnection& connection, const Segment& segment
     connection.ack_now = true;
   }
   if (segment.length() == 0) return;
+  if (segment.payload_bytes != 0) {
+    if (segment.ecn == kEcnCongestion) ++stats_.segments_marked;
+    if (connection.ecn.OnPayload(segment.flags, segment.ecn)) connection.ack_now = true;
+  }
   JoinLedger(connection);
   const uint32_t outstanding = connection.receiver.outstanding_bytes();
   const ReceiveResult result = connection.receiver.Receive(MemoryOf(), segment);

@@ -195,16 +195,31 @@ TEST_F(InputTest, ADuplicateIsReportedAsOne) {
 
 TEST_F(InputTest, DataPastTheWindowIsTrimmedAndAnswered) {
   HarnessSetup setup;
-  setup.tcp.window_bytes_max = 4096;
+  setup.tcp.window_bytes_max = 4380;
   Make(setup);
   Established();
   Send({.bytes = 5000});
-  ExpectOnly(All({IsAck(kPeerIss + 1 + 4096), HasWindow(0)}));
+  ExpectOnly(All({IsAck(kPeerIss + 1 + 4380), HasWindow(0)}));
   EXPECT_EQ(drops(TcpDrop::kBeyondWindow), 1u);
   // One byte into the closed window is how the peer asks for news (RFC 9293 section 3.8.6.1).
-  Send({.seq = kPeerIss + 1 + 4096, .bytes = 1});
-  ExpectOnly(All({IsAck(kPeerIss + 1 + 4096), HasWindow(0)}));
-  EXPECT_EQ(ReadAll(), 4096u);
+  Send({.seq = kPeerIss + 1 + 4380, .bytes = 1});
+  ExpectOnly(All({IsAck(kPeerIss + 1 + 4380), HasWindow(0)}));
+  EXPECT_EQ(ReadAll(), 4380u);
+}
+
+TEST_F(InputTest, PawsReportsTheDuplicateItDropsButIgnoresAnAckThatWasOvertaken) {
+  peer_syn_.timestamps = TcpTimestamps{peer_clock_, 0};
+  Established();
+  peer_clock_ += 10;
+  Send({.bytes = 100});
+  TakeSeen();
+  Send({.timestamp = peer_clock_ - 5});
+  ExpectNothing();
+  EXPECT_EQ(drops(TcpDrop::kPaws), 1u);
+  Send({.seq = kPeerIss + 1, .bytes = 100, .timestamp = peer_clock_ - 5});
+  ExpectOnly(All({IsAck(kPeerIss + 101), HasSacks({{kPeerIss + 1, kPeerIss + 101}})}));
+  EXPECT_EQ(drops(TcpDrop::kPaws), 2u);
+  ReadAll();
 }
 
 TEST_F(InputTest, PawsDropsWhatIsOlderThanTheLastTimestamp) {

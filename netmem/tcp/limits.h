@@ -38,6 +38,8 @@ inline constexpr Nanos kClockTick = 1 * kMillisecond;
 // Retransmissions before we give up: about 127 s for a SYN (1 s doubling six times), and the RFC
 // 9293 section 3.8.3 R2 of at least 100 s for data (15 minutes and more, as Linux).
 inline constexpr uint32_t kSynRetriesMax = 6;
+// A SYN-ACK goes again five times, so a half-open connection lasts 63 s; as Linux.
+inline constexpr uint32_t kSynAckRetriesMax = 5;
 inline constexpr uint32_t kDataRetriesMax = 15;
 
 // The longest that an acknowledgment waits for company. RFC 9293 section 3.8.6.3: below 500 ms.
@@ -80,6 +82,10 @@ inline constexpr uint32_t kCreditGrantsPerCall = 64;
 
 // RFC 5961 section 7: challenge ACKs of one worker per second, over all connections.
 inline constexpr uint32_t kChallengeAcksPerSecondMax = 1000;
+// Of one connection, one in this time; also of other answers to segments without payload that are
+// not acceptable, or two ends that disagree would answer each other for ever. Linux's
+// tcp_invalid_ratelimit.
+inline constexpr Nanos kInvalidAnswerInterval = 500 * kMillisecond;
 
 inline constexpr uint8_t kWindowScaleMax = kTcpWindowScaleMax;
 inline constexpr uint64_t kWindowBytesMax = uint64_t{65535} << kWindowScaleMax;
@@ -97,10 +103,15 @@ inline constexpr uint64_t kWastePriorBytes = kSlabBytesDefault;
 // The largest pool of one ledger: its fixed-point products stay below 2^63.
 inline constexpr uint64_t kLedgerCapacityBytesMax = uint64_t{1} << 46;
 
-// Half-open and not yet accepted connections of one listener.
+// Connections of one listener: as many may be half-open, and one more may wait to be accepted.
 inline constexpr uint32_t kBacklogDefault = 128;
 inline constexpr uint32_t kBacklogMax = 65535;
 inline constexpr uint32_t kListenersMax = 4096;  // Of one worker.
+// A SYN cookie is valid for one of these to two, so for two minutes at most.
+inline constexpr Nanos kSynCookiePeriod = 60 * kSecond;
+// Half-open connections together may take this part of the slots: a flood of SYNs leaves the rest
+// to others.
+inline constexpr uint32_t kHalfOpenSlotsDivisor = 2;
 
 // What we send: a ring that starts small and doubles up to its capacity.
 inline constexpr size_t kSendBufferBytesDefault = 256u << 10;

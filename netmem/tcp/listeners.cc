@@ -96,10 +96,13 @@ std::optional<ConnectionId> TcpEngine::Accept(ListenerId id) {
 
 // Takes a half-open or not yet accepted connection off its listener's books.
 void TcpEngine::LeaveListener(TcpConnection& connection) {
+  LeaveHalfOpen(connection);
   Listener* listener = FindListener(connection.listener);
   connection.listener = 0;
+  if (connection.backlog_place != BacklogPlace::kQueued) return;
+  connection.backlog_place = BacklogPlace::kNone;
   if (listener == nullptr) return;
-  --listener->pending;
+  --listener->queued;
   const uint32_t index = IndexOf(connection);
   uint32_t previous = kNoConnectionIndex;
   for (uint32_t at_index = listener->accept_head; at_index != kNoConnectionIndex;

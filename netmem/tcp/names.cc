@@ -32,6 +32,8 @@ absl::string_view ToString(TcpDrop drop) {
     case TcpDrop::kUnexpectedSyn: return "unexpected_syn";
     case TcpDrop::kBadReset: return "bad_reset";
     case TcpDrop::kBacklogFull: return "backlog_full";
+    case TcpDrop::kAcceptQueueFull: return "accept_queue_full";
+    case TcpDrop::kBadCookie: return "bad_cookie";
     case TcpDrop::kNoSlot: return "no_connection_slot";
     case TcpDrop::kSynPayload: return "syn_payload";
     case TcpDrop::kMemoryReserve: return "memory_reserve";

@@ -63,7 +63,11 @@ void TcpEngine::SendData(TcpConnection& connection) {
   if (sender.buffer().empty() && !sender.fin_queued()) return;
   sender.RestartAfterIdle(now_);
   const uint32_t segment_max = std::max<uint32_t>(config_.gso_bytes_max, sender.mss_bytes());
-  while (const std::optional<SendPlan> plan = sender.NextToSend(segment_max)) {
+  while (true) {
+    // CWR belongs on one segment, and a NIC that cuts a super-frame would copy it.
+    const uint32_t bytes_max = connection.ecn.cwr_pending ? sender.mss_bytes() : segment_max;
+    const std::optional<SendPlan> plan = sender.NextToSend(bytes_max);
+    if (!plan.has_value()) break;
     SendPlanned(connection, *plan);
   }
   if (sender.NeedsPersist() && connection.deadline[kTimerPersist] == kNever) {
@@ -80,7 +84,14 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
   if (plan.fin) out.flags |= kTcpFin;
   if (!plan.payload.empty()) out.flags |= kTcpPsh;
   const bool idle = connection.sender.all_acked();
-  if (plan.seq < connection.sender.snd_max()) ++stats_.retransmits;
+  if (plan.seq < connection.sender.snd_max()) {
+    ++stats_.retransmits;
+  } else if (connection.ecn.enabled && !plan.payload.empty()) {
+    // RFC 3168 sections 6.1.2 and 6.1.5: new data only.
+    out.ecn = kEcnEct0;
+    if (connection.ecn.cwr_pending) out.flags |= kTcpCwr;
+    connection.ecn.cwr_pending = false;
+  }
   const uint32_t new_bytes = connection.sender.OnSent(plan, now_);
   connection.payload_bytes_sent += new_bytes;
   stats_.payload_bytes_out.Add(new_bytes);
@@ -99,7 +110,7 @@ void TcpEngine::SendAck(TcpConnection& connection) {
   out.options.sack_block_count = 0;
   // Not snd_nxt, which falls back after a timeout: the peer would take the segment for an old one.
   out.seq = connection.sender.snd_max();
-  out.flags = kTcpAck;
+  out.flags = kTcpAck;  // EmitSegment() may have added ECE to the last one.
   ++stats_.acks_out;
   EmitSegment(connection, out);
 }
@@ -108,6 +119,7 @@ void TcpEngine::SendAck(TcpConnection& connection) {
 void TcpEngine::SendBareAck(TcpConnection& connection) {
   BareAck ack;
   ack.flow = &connection.flow;
+  if (connection.ecn.echo) ack.flags |= kTcpEce;
   ack.seq = connection.sender.snd_max();
   ack.window = WindowToAnnounce(connection, false);
   ack.ack = connection.receiver.rcv_nxt();
@@ -140,6 +152,7 @@ void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
     OnAckLeaves(connection);
   }
   if ((out.flags & kTcpSyn) == 0) {
+    if (connection.ecn.echo) out.flags |= kTcpEce;
     if (connection.timestamps.enabled) {
       out.options.timestamps =
           TcpTimestamps{connection.timestamps.TsValue(now_), connection.timestamps.ts_recent};
@@ -188,16 +201,24 @@ uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
   return writable >= least ? writable : 0;
 }
 
-// Until its first payload a connection is promised what a SYN can say, or the memory that there is;
-// nobody keeps account of that (WindowLedger::Join). As in Linux it is whole segments, and a window
-// that was promised unscaled is rounded up to the unit, so that its right edge does not move left.
+// What a connection may be promised until its first payload: what a SYN can say, or the memory that
+// there is, and as in Linux whole segments.
+uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps) const {
+  const PagePool& pool = bound ? *store_->device() : store_->host();
+  const uint64_t window_bytes =
+      std::min<uint64_t>({config_.window_bytes_max, 65535, pool.writable_bytes()});
+  const uint32_t mss = OurMss(flow) - (timestamps ? 12u : 0u);
+  return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
+}
+
+// Nobody keeps account of the first promise (WindowLedger::Join). One that was made unscaled is
+// rounded up to the unit, so that its right edge does not move left.
 void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
   const uint64_t unit = uint64_t{1} << scale;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
-  uint64_t window_bytes =
-      std::min<uint64_t>({config_.window_bytes_max, 65535, PoolOf(connection).writable_bytes()});
-  const uint32_t mss = OurMss(connection.flow) - (connection.timestamps.enabled ? 12u : 0u);
-  if (window_bytes > mss) window_bytes -= window_bytes % mss;
+  const bool timestamps =
+      connection.state == TcpState::kSynSent ? config_.timestamps : connection.timestamps.enabled;
+  const uint64_t window_bytes = FirstWindow(connection.flow, connection.bound, timestamps);
   connection.receiver.Extend((std::max(window_bytes, outstanding) + unit - 1) & ~(unit - 1));
 }
 

@@ -103,6 +103,7 @@ class Receiver {
   const PieceQueue& in_order() const { return in_order_; }
   const Reassembly& reassembly() const { return reassembly_; }
   SackGenerator& sack() { return sack_; }
+  const SackGenerator& sack() const { return sack_; }
 
  private:
   void ReceiveSlowly(const ReceiveMemory& memory, SeqNum seq, PieceQueue& pieces,

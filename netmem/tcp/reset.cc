@@ -4,6 +4,8 @@
 // and which received ones are believed (RFC 5961 sections 3 and 4: only one exactly at rcv_nxt;
 // anything else in the window gets a challenge ACK, which a genuine peer answers with a right one).
 
+#include <algorithm>
+
 #include "netmem/tcp/engine.h"
 
 namespace devmem {
@@ -51,8 +53,18 @@ void TcpEngine::SendReset(TcpConnection& connection) {
   sink_->Emit(out);
 }
 
+// RFC 5961 section 3.2, and as Linux two more: the end of the last block that our SACKs name, which
+// a peer takes for rcv_nxt when it has only the SACK, and the number of a FIN that we have and the
+// peer does not know of. A stranger gains two numbers of four billion.
+bool TcpEngine::ResetIsBelieved(const TcpConnection& connection, SeqNum seq) const {
+  if (seq == connection.receiver.rcv_nxt()) return true;
+  if (HasReceivedFin(connection.state) && seq == connection.receiver.rcv_nxt() - 1u) return true;
+  const std::optional<SeqNum> edge = connection.receiver.sack().right_edge();
+  return connection.sack_permitted && edge.has_value() && seq == *edge;
+}
+
 void TcpEngine::OnReset(TcpConnection& connection, const Segment& segment) {
-  if (segment.seq != connection.receiver.rcv_nxt()) {
+  if (!ResetIsBelieved(connection, segment.seq)) {
     ++stats_.drop(TcpDrop::kBadReset);
     ChallengeAck(connection);
     return;
@@ -64,13 +76,43 @@ void TcpEngine::OnReset(TcpConnection& connection, const Segment& segment) {
   CloseNow(connection, opening ? CloseReason::kRefused : CloseReason::kReset);
 }
 
+// One answer per connection in kInvalidAnswerInterval.
+bool TcpEngine::MayAnswerInvalid(TcpConnection& connection) {
+  const uint32_t now_ms = static_cast<uint32_t>(now_ / kMillisecond);
+  const uint32_t since_ms = now_ms - connection.invalid_answered_ms;
+  if (connection.invalid_answered_ms != 0 && since_ms < kInvalidAnswerInterval / kMillisecond) {
+    return false;
+  }
+  connection.invalid_answered_ms = std::max(now_ms, 1u);
+  return true;
+}
+
+// A segment that is not acceptable, and no reset: an ACK tells the peer where we are (RFC 9293
+// section 3.10.7.4, first step). Payload is no part of a loop of answers, so it always gets one,
+// and is named as a duplicate when it is one (RFC 2883 section 4).
+void TcpEngine::AnswerInvalid(TcpConnection& connection, const Segment& segment) {
+  const SeqNum rcv_nxt = connection.receiver.rcv_nxt();
+  if (segment.payload_bytes != 0 && segment.seq < rcv_nxt) {
+    const SeqNum end = segment.seq + segment.payload_bytes;
+    connection.receiver.sack().OnDuplicate(segment.seq, end < rcv_nxt ? end : rcv_nxt);
+    stats_.duplicate_bytes.Add(segment.payload_bytes);
+  }
+  const bool limited = segment.length() == 0 && !segment.cut;
+  if (limited && !MayAnswerInvalid(connection)) {
+    ++stats_.invalid_answers_limited;
+    return;
+  }
+  connection.ack_now = true;
+  MarkFlush(connection);
+}
+
 void TcpEngine::ChallengeAck(TcpConnection& connection) {
   const Nanos second = now_ / kSecond;
   if (second != challenge_second_) {
     challenge_second_ = second;
     challenge_count_ = 0;
   }
-  if (challenge_count_ >= kChallengeAcksPerSecondMax) {
+  if (challenge_count_ >= kChallengeAcksPerSecondMax || !MayAnswerInvalid(connection)) {
     ++stats_.challenge_acks_limited;
     return;
   }

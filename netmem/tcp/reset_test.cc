@@ -48,7 +48,7 @@ TEST_P(ResetInStateTest, AResetElsewhereInTheWindowIsChallenged) {
 
 TEST_P(ResetInStateTest, AResetOutsideOfTheWindowIsDroppedInSilence) {
   InState(GetParam());
-  for (const SeqNum seq : {receiver().rcv_nxt() - 1u, receiver().right_edge() + 1}) {
+  for (const SeqNum seq : {receiver().rcv_nxt() - 2u, receiver().right_edge() + 1}) {
     Send({.seq = seq, .flags = kTcpRst});
     ExpectNothing();
     EXPECT_EQ(state(), GetParam());
@@ -110,16 +110,85 @@ TEST_F(ResetTest, SegmentsForAConnectionThatWasResetGetAReset) {
   ExpectOnly(IsReset(kOurIss + 1));
 }
 
-TEST_F(ResetTest, ChallengeAcksAreLimitedPerSecond) {
+TEST_F(ResetTest, AConnectionChallengesOnceInHalfASecond) {
   Established();
-  for (uint32_t i = 0; i < kChallengeAcksPerSecondMax + 10; ++i) {
+  for (uint32_t i = 0; i < 10; ++i) {
     Send({.seq = receiver().rcv_nxt() + 10, .flags = kTcpRst});
+    Send({.seq = receiver().rcv_nxt(), .flags = kTcpSyn});
+    Send({.ack = our_nxt_ + 1});
   }
-  EXPECT_EQ(TakeSeen().size(), kChallengeAcksPerSecondMax);
+  ExpectOnly(IsAck(receiver().rcv_nxt()));
+  EXPECT_EQ(engine().stats().challenge_acks_limited, 29u);
+  h().Advance(kInvalidAnswerInterval);
+  Send({.seq = receiver().rcv_nxt() + 10, .flags = kTcpRst});
+  ExpectOnly(IsAck(receiver().rcv_nxt()));
+}
+
+TEST_F(ResetTest, ChallengeAcksOfAllConnectionsAreLimitedPerSecond) {
+  Make({}, kChallengeAcksPerSecondMax + 10);
+  for (uint16_t port = 40000; port < 40010 + kChallengeAcksPerSecondMax; ++port) {
+    peer_port_ = port;
+    SynReceived();
+    Send({});
+    TakeSeen();
+    Deliver({.seq = receiver().rcv_nxt() + 10, .flags = kTcpRst});
+  }
+  h().Flush();
   EXPECT_EQ(engine().stats().challenge_acks_limited, 10u);
+  TakeSeen();
   h().Advance(kSecond);
   Send({.seq = receiver().rcv_nxt() + 10, .flags = kTcpRst});
   ExpectOnly(IsAck(receiver().rcv_nxt()));
+}
+
+TEST_F(ResetTest, SegmentsWithoutPayloadOutsideOfTheWindowAreAnsweredOnceInHalfASecond) {
+  Established();
+  for (int i = 0; i < 5; ++i) Send({.seq = receiver().rcv_nxt() - 1u});
+  ExpectOnly(IsAck(receiver().rcv_nxt()));
+  EXPECT_EQ(engine().stats().invalid_answers_limited, 4u);
+  h().Advance(kInvalidAnswerInterval);
+  Send({.seq = receiver().right_edge() + 1});
+  ExpectOnly(IsAck(receiver().rcv_nxt()));
+}
+
+TEST_F(ResetTest, OldPayloadAndAFinThatComesAgainAreAnsweredEachTime) {
+  Established();
+  Send({.bytes = 100});
+  TakeSeen();
+  for (int i = 0; i < 3; ++i) {
+    Send({.seq = kPeerIss + 1, .bytes = 100});
+    ExpectOnly(IsAck(kPeerIss + 101));
+  }
+  Send({.flags = kTcpFin | kTcpAck});
+  TakeSeen();
+  for (int i = 0; i < 3; ++i) {
+    Send({.seq = kPeerIss + 101, .flags = kTcpFin | kTcpAck});
+    ExpectOnly(IsAck(kPeerIss + 102));
+  }
+  ReadAll();
+}
+
+TEST_F(ResetTest, AResetAtTheEndOfTheLastSackBlockIsBelieved) {
+  Established();
+  Send({.seq = kPeerIss + 101, .bytes = 100});
+  Send({.seq = kPeerIss + 301, .bytes = 100});
+  Send({.seq = kPeerIss + 501, .bytes = 100});
+  Send({.seq = kPeerIss + 101, .bytes = 100});
+  TakeSeen();
+  for (const uint32_t elsewhere : {201u, 401u, 602u}) {
+    Send({.seq = kPeerIss + elsewhere, .flags = kTcpRst});
+    ASSERT_EQ(state(), TcpState::kEstablished);
+  }
+  Send({.seq = kPeerIss + 601, .flags = kTcpRst});
+  EXPECT_EQ(state(), TcpState::kClosed);
+  EXPECT_EQ(c().close_reason, CloseReason::kReset);
+}
+
+TEST_F(ResetTest, AResetInFrontOfAFinThatWeHaveIsBelieved) {
+  CloseWait();
+  Send({.seq = receiver().rcv_nxt() - 1u, .flags = kTcpRst});
+  EXPECT_EQ(state(), TcpState::kClosed);
+  EXPECT_EQ(c().close_reason, CloseReason::kReset);
 }
 
 TEST_F(ResetTest, LosingTheBindingResetsItsConnectionsAndKeepsOthers) {

@@ -73,6 +73,13 @@ void SackGenerator::OnDropped(SeqNum left, SeqNum right) {
   }
 }
 
+std::optional<SeqNum> SackGenerator::right_edge() const {
+  if (count_ == 0) return std::nullopt;
+  SeqNum edge = blocks_[0].right;
+  for (size_t i = 1; i < count_; ++i) edge = std::max(edge, blocks_[i].right);
+  return edge;
+}
+
 size_t SackGenerator::Fill(std::span<SackBlock> out) {
   size_t filled = 0;
   if (duplicate_pending_ && !out.empty()) {

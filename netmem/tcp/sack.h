@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "netmem/tcp/limits.h"
@@ -42,6 +43,8 @@ class SackGenerator {
   // Whether the next acknowledgment should carry the option at all.
   bool empty() const { return count_ == 0 && !duplicate_pending_; }
   size_t block_count() const { return count_; }
+  // The end of the block that reaches farthest.
+  std::optional<SeqNum> right_edge() const;
 
   // Writes the blocks for one acknowledgment to `out`, the pending duplicate first, and forgets
   // that duplicate. Returns how many: at most out.size(), which is 3 beside a timestamp, else 4.

@@ -50,6 +50,7 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
       outcome.retransmit =
           congestion_.OnDuplicateAck(snd_una_, snd_max_, snd_max_.value() - snd_una_.value()) ==
           DupAckResult::kRetransmit;
+      outcome.reduced = outcome.retransmit;
     }
     // A path that was silent behind a shut window has lost nothing: no back-off is left over. What
     // the peer had no memory for goes again at once.

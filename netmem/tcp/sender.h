@@ -37,6 +37,7 @@ struct AckOutcome {
   bool retransmit = false;     // Send the segment at snd_una again, now.
   bool restart_timer = false;  // Arm the retransmission timer anew.
   bool window_opened = false;  // The peer's window was shut and is not any more.
+  bool reduced = false;        // The congestion window was halved.
 };
 
 // One segment's worth to send; `bytes` may be 0 when only the FIN goes.
@@ -93,6 +94,11 @@ class Sender {
   AckOutcome OnAck(const Segment& segment, uint8_t peer_window_scale,
                    const TimestampState& timestamps, Nanos now);
 
+  // That ACK, which the sender has taken, had ECE. Returns whether it halved the congestion window.
+  bool OnEcnEcho() {
+    return congestion_.OnEcnEcho(snd_una_, snd_max_, snd_max_.value() - snd_una_.value());
+  }
+
   // The next segment of new (or, after a timeout, old) data, at most `segment_bytes_max` long, or
   // nothing when windows, Nagle or the lack of data say no.
   std::optional<SendPlan> NextToSend(uint32_t segment_bytes_max);
@@ -105,6 +111,11 @@ class Sender {
   // many of its payload bytes went for the first time.
   uint32_t OnSent(const SendPlan& plan, Nanos now);
   void OnSynSent(Nanos now);
+  // A SYN cookie went, at a time that nobody noted.
+  void OnSynSentUnseen(Nanos now) {
+    OnSynSent(now);
+    timing_ = false;
+  }
 
   // After NextToSend() said no: data is queued and nothing is in flight to bring news of the peer's
   // window, so the persist timer must ask (RFC 9293 section 3.8.6.1).

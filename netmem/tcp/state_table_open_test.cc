@@ -34,7 +34,8 @@ constexpr Row kRows[] = {
     {kR | kS, 0, ".", ".", "."},
     {kS, 0, "R", "s", "s"},
     {kS, 10, "R", "s", "s"},
-    {kS | kF, 0, "R", "s", "s"},
+    // As Linux: who ends what it begins is not listened to.
+    {kS | kF, 0, "R", ".", "s"},
     {kA, 0, "r", "r", "rr.r"},
     {kA, 10, "r", "r", "rr.r"},
     {kA | kF, 0, "r", "r", "rr.r"},

@@ -113,12 +113,12 @@ constexpr Row kReceiving[] = {
 };
 
 // Behind the peer's FIN there is nothing to take; the FIN itself may come again, one number left
-// of RCV.NXT.
+// of RCV.NXT, and so may a RST of a peer that does not know that it arrived; as Linux.
 constexpr Row kClosingStates[] = {
     {TcpState::kCloseWait, Event::kSyn, kAllAcks, kAllAcks0},
     {TcpState::kCloseWait, Event::kSynAck, kAllAcks, kAllAcks0},
-    {TcpState::kCloseWait, Event::kRst, "..xaa..", "..x."},
-    {TcpState::kCloseWait, Event::kRstAck, "..xaa..", "..x."},
+    {TcpState::kCloseWait, Event::kRst, ".xxaa..", ".xx."},
+    {TcpState::kCloseWait, Event::kRstAck, ".xxaa..", ".xx."},
     {TcpState::kCloseWait, Event::kAckAncient, kAllAcks, kAllAcks0},
     {TcpState::kCloseWait, Event::kAckOld, "aa...aa", "aa.a"},
     {TcpState::kCloseWait, Event::kAckCurrent, "aa...aa", "aa.a"},
@@ -131,8 +131,8 @@ constexpr Row kClosingStates[] = {
 
     {TcpState::kClosing, Event::kSyn, kAllAcks, kAllAcks0},
     {TcpState::kClosing, Event::kSynAck, kAllAcks, kAllAcks0},
-    {TcpState::kClosing, Event::kRst, "..xaa..", "..x."},
-    {TcpState::kClosing, Event::kRstAck, "..xaa..", "..x."},
+    {TcpState::kClosing, Event::kRst, ".xxaa..", ".xx."},
+    {TcpState::kClosing, Event::kRstAck, ".xxaa..", ".xx."},
     {TcpState::kClosing, Event::kAckAncient, kAllAcks, kAllAcks0},
     {TcpState::kClosing, Event::kAckOld, "aa...aa", "aa.a"},
     {TcpState::kClosing, Event::kAckCurrent, "aa...aa", "aa.a"},
@@ -145,8 +145,8 @@ constexpr Row kClosingStates[] = {
 
     {TcpState::kLastAck, Event::kSyn, kAllAcks, kAllAcks0},
     {TcpState::kLastAck, Event::kSynAck, kAllAcks, kAllAcks0},
-    {TcpState::kLastAck, Event::kRst, "..xaa..", "..x."},
-    {TcpState::kLastAck, Event::kRstAck, "..xaa..", "..x."},
+    {TcpState::kLastAck, Event::kRst, ".xxaa..", ".xx."},
+    {TcpState::kLastAck, Event::kRstAck, ".xxaa..", ".xx."},
     {TcpState::kLastAck, Event::kAckAncient, kAllAcks, kAllAcks0},
     {TcpState::kLastAck, Event::kAckOld, "aa...aa", "aa.a"},
     {TcpState::kLastAck, Event::kAckCurrent, "aa...aa", "aa.a"},

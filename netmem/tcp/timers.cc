@@ -62,7 +62,10 @@ void TcpEngine::OnTimer(TcpConnection& connection) {
 void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
   ++stats_.timeouts;
   const bool handshake = !connection.sender.syn_acked();
-  const uint32_t retries_max = handshake ? kSynRetriesMax : kDataRetriesMax;
+  const bool answering = connection.backlog_place == BacklogPlace::kHalfOpen;
+  const uint32_t retries_max = !handshake  ? kDataRetriesMax
+                               : answering ? kSynAckRetriesMax
+                                           : kSynRetriesMax;
   if (connection.retries >= retries_max) {
     GiveUp(connection);
     return;
@@ -75,6 +78,7 @@ void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
     return;
   }
   connection.sender.OnTimeout();
+  if (connection.ecn.enabled) connection.ecn.cwr_pending = true;
   if (const std::optional<SendPlan> plan = connection.sender.FirstUnacked()) {
     SendPlanned(connection, *plan);
   }

@@ -124,6 +124,7 @@ void EngineFixture::Deliver(const FromPeer& from_peer) {
   if (segment.has(kTcpAck)) segment.ack = from_peer.ack.value_or(our_nxt_);
   segment.window = from_peer.window.value_or(peer_window_);
   segment.segment_count = from_peer.segment_count;
+  segment.ecn = from_peer.ecn;
   if (from_peer.options.has_value()) segment.options = *from_peer.options;
   if (peer_syn_.timestamps.has_value() && !segment.options.timestamps.has_value()) {
     segment.options.timestamps =
@@ -157,7 +158,7 @@ void EngineFixture::ExpectOnly(std::initializer_list<SegmentCheck> checks) {
 
 void EngineFixture::SynReceived() {
   peer_nxt_ = kPeerIss;
-  Send({.flags = kTcpSyn, .options = peer_syn_});
+  Send({.flags = syn_flags_, .options = peer_syn_});
   id_ = ConnectionId{0, 0};
   engine().VisitConnections([&](const TcpConnection& connection) {
     if (connection.flow == Flow(peer_port_)) id_ = engine().IdOf(connection);

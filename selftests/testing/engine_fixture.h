@@ -49,6 +49,7 @@ struct FromPeer {
   uint16_t segment_count = 1;
   std::optional<uint32_t> timestamp = {};
   std::optional<TcpOptions> options = {};
+  uint8_t ecn = 0;
 };
 
 inline constexpr SeqNum kOurIss{0xffffff00};
@@ -103,6 +104,7 @@ class EngineFixture : public ::testing::Test {
   uint16_t peer_port_ = 40000;
   bool bound_ = true;
   TcpOptions peer_syn_ = {.mss = 1460, .window_scale = 7, .sack_permitted = true};
+  uint8_t syn_flags_ = kTcpSyn;  // Of the peer's passive open.
   uint16_t peer_window_ = 8192;  // As in the header: 1 MiB by the scale above.
   uint32_t peer_clock_ = 0xfffffff0;
   uint32_t our_clock_ = 0;  // What we sent last, for the peer to echo.
