@@ -15,6 +15,7 @@ namespace devmem::testing {
 namespace {
 
 constexpr SeqNum kIss(0xfffffff0);  // Of the peer: the stream crosses 2^32.
+constexpr uint32_t kFull = 1460;    // What fits an MTU of 1500 without options.
 
 class StackSegmentsTest : public ::testing::Test {
  protected:
@@ -44,6 +45,18 @@ class StackSegmentsTest : public ::testing::Test {
     return peer_.Send(RawSegment{.seq = kIss + 1 + from,
                                  .ack = iss_ + 1,
                                  .payload = {stream.begin() + from, stream.begin() + to}});
+  }
+
+  // Sends `count` full-sized frames in one batch, from the `first` one of the stream on.
+  std::vector<SeenFrame> SendBatch(uint32_t first, uint32_t count) {
+    const std::vector<uint8_t> stream = TestPayload(14 * kFull);
+    for (uint32_t at = first * kFull; at < (first + count) * kFull; at += kFull) {
+      const RawSegment segment{.seq = kIss + 1 + at,
+                               .ack = iss_ + 1,
+                               .payload = {stream.begin() + at, stream.begin() + at + kFull}};
+      EXPECT_TRUE(peer_.link().b().Inject(segment.Bytes()));
+    }
+    return peer_.Exchange();
   }
 
   // Everything that has arrived in order.
@@ -91,6 +104,19 @@ TEST_F(StackSegmentsTest, OverlapsOfEveryKindGiveEachByteOnce) {
 TEST_F(StackSegmentsTest, SegmentsInReverseOrderComeOutInOrder) {
   for (uint32_t at = 4000; at > 0; at -= 100) SendBytes(at - 100, at);
   EXPECT_EQ(Received(), TestPayload(4000));
+}
+
+TEST_F(StackSegmentsTest, NeighboursOfABatchAreAcknowledgedTogetherUnlessSomethingIsMissing) {
+  EXPECT_EQ(SendBatch(0, 4).size(), 1u);
+  EXPECT_EQ(peer_.stack().worker(1).stats().merged_frames.value(), 3u);
+  // The fifth is missing: each of these is news for the peer's loss recovery.
+  const std::vector<SeenFrame> duplicates = SendBatch(5, 3);
+  ASSERT_EQ(duplicates.size(), 3u);
+  for (const SeenFrame& frame : duplicates) EXPECT_EQ(frame.tcp().ack(), kIss + 1 + 4 * kFull);
+  EXPECT_EQ(SendBatch(4, 1).size(), 1u);
+  // Whoever lost a segment may lose an acknowledgment.
+  EXPECT_EQ(SendBatch(8, 6).size(), 3u);
+  EXPECT_EQ(Received().size(), 14 * kFull);
 }
 
 TEST_F(StackSegmentsTest, BytesOutsideOfTheWindowAreRefusedAndAnsweredWithAnAck) {

@@ -115,17 +115,7 @@ uint32_t Worker::HandleRun(uint32_t first, Nanos now) {
   if (engine_->InputRun(frame.headers.flow, hashes_[first], run_, now)) [[likely]] {
     return frames;
   }
-  // Who else might want them is asked frame by frame.
-  if (frames == 1 || (frame.rx_class != RxClass::kSteered && rings_->workers() > 1) ||
-      !addresses_->IsOurs(frame.headers.flow.local)) {
-    for (uint32_t i = first; i < next; ++i) Handle(batch_->frames[i], now);
-    return frames;
-  }
-  FillSegment(frame);
-  segment_.payload_bytes = run_.payload_bytes;
-  segment_.segment_count = run_.segment_count;
-  segment_.pieces = run_.pieces;
-  engine_->Input(segment_, now);
+  for (uint32_t i = first; i < next; ++i) Handle(batch_->frames[i], now);
   return frames;
 }
 

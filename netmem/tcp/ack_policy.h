@@ -53,6 +53,9 @@ class AckPolicy {
   AckDecision Decide() const;
   bool batch_full() const { return pending_bytes_ >= batch_bytes_max_; }
 
+  // Whether every second segment is acknowledged, so that frames must not be merged.
+  bool careful() const { return careful_acks_left_ != 0; }
+
   // Any segment with ACK left: everything is acknowledged.
   void OnAckSent();
 

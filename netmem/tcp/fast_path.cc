@@ -32,6 +32,8 @@ bool TcpEngine::InputRun(const FlowKey& flow, uint64_t hash, const SegmentRun& r
   const uint32_t index = IndexOf(flow, hash);
   if (index == ConnectionTable::kNone) return false;
   now_ = now;
+  // Where acknowledgments may be lost, each frame has a say in when the next one leaves.
+  if (run.frame_count > 1 && at(index).ack_policy.careful()) return false;
   if (!ShortPath(at(index), run)) return false;
   stats_.segments_in.Add(run.frame_count);
   return true;
