@@ -78,12 +78,16 @@ struct SessionOptions {
   // session; the copy backend has no device of its own and ignores it.
   std::string device = "dm0";
   Backend backend = Backend::kAuto;
-  // Addresses that are ours, each with an optional prefix length ("192.0.2.2/24"; /24 if left out).
+  // Addresses that are ours, of both families, each with an optional prefix length: "192.0.2.2/24",
+  // "2001:db8::2/64". Left out, it is 24 for IPv4 and 64 for IPv6. A session with an IPv6 address
+  // answers for a link-local one too.
   std::vector<std::string> addresses = {};
-  // What the kernel's side of a TAP is called, with a prefix length: "192.0.2.1/24". Empty: the
-  // caller gives it one by other means.
+  // What the kernel's side of a TAP is called, with a prefix length: "192.0.2.1/24", or one of each
+  // family joined by a comma: "192.0.2.1/24,2001:db8::1/64". Empty: the caller gives it one by
+  // other means.
   std::string kernel_address = {};
-  // Where packets to addresses outside of our prefixes go. Empty: nowhere.
+  // Where packets to addresses outside of our prefixes go: one gateway of each family at most,
+  // joined by a comma. Empty: nowhere.
   std::string gateway = {};
   uint32_t queue_count = 2;
   uint32_t mtu_bytes = 1500;
@@ -129,7 +133,7 @@ struct ListenOptions {
 struct ConnectOptions {
   std::string address = {};  // The peer's.
   uint16_t port = 0;
-  std::string local_address = {};  // Empty: the session's first.
+  std::string local_address = {};  // Empty: the session's in the peer's subnet, or of its family.
   uint16_t local_port = 0;         // 0: chosen (RFC 6056).
   std::optional<uint32_t> queue = {};
 };

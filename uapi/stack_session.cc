@@ -23,7 +23,16 @@ absl::StatusOr<IpAddress> ParseHost(absl::string_view text) {
   const std::optional<IpAddress> address = ParseIpAddress(text);
   if (address.has_value()) return *address;
   return absl::InvalidArgumentError(
-      absl::StrCat("'", text, "' is no IP address; write one like 192.0.2.2"));
+      absl::StrCat("'", text, "' is no IP address; write one like 192.0.2.2 or 2001:db8::2"));
+}
+
+// What a connection to `remote` comes from when its caller does not say.
+absl::StatusOr<IpAddress> OursFor(const Stack& stack, const IpAddress& remote) {
+  const IpAddress* ours = stack.addresses().SourceFor(remote);
+  if (ours != nullptr) return *ours;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "this session has no ", remote.is_v4() ? "IPv4" : "IPv6", " address to reach ",
+      remote.ToString(), " from; it has ", stack.addresses().ToString(), ": open it with one"));
 }
 
 absl::Status CheckOurs(const Stack& stack, const IpAddress& address) {
@@ -31,6 +40,26 @@ absl::Status CheckOurs(const Stack& stack, const IpAddress& address) {
   return absl::FailedPreconditionError(absl::StrCat(
       address.ToString(), " is not an address of this session; it has ",
       stack.addresses().ToString(), ": use one of these, or open the session with it"));
+}
+
+// The flow of a connection that we open; the local port may be 0, to be chosen.
+absl::StatusOr<FlowKey> FlowToDial(const Stack& stack, const ConnectOptions& options) {
+  const absl::StatusOr<IpAddress> remote = ParseHost(options.address);
+  if (!remote.ok()) return remote.status();
+  if (options.port == 0) {
+    return absl::InvalidArgumentError("port 0 cannot be connected to; name one");
+  }
+  const absl::StatusOr<IpAddress> local =
+      options.local_address.empty() ? OursFor(stack, *remote) : ParseHost(options.local_address);
+  if (!local.ok()) return local.status();
+  if (local->is_v4() != remote->is_v4()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        local->ToString(), " and ", remote->ToString(),
+        " are addresses of two families; connect from one of the peer's, or leave ours out"));
+  }
+  const absl::Status ours = CheckOurs(stack, *local);
+  if (!ours.ok()) return ours;
+  return FlowKey{*local, *remote, options.local_port, options.port};
 }
 
 }  // namespace
@@ -119,18 +148,9 @@ absl::StatusOr<std::unique_ptr<Listener>> StackSession::Listen(const ListenOptio
 absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectOptions& options,
                                                                   std::optional<BindingId> binding,
                                                                   Nanos deadline) {
-  absl::StatusOr<IpAddress> remote = ParseHost(options.address);
-  if (!remote.ok()) return remote.status();
-  if (options.port == 0)
-    return absl::InvalidArgumentError("port 0 cannot be connected to; name one");
-  FlowKey flow{stack_->addresses().first(), *remote, options.local_port, options.port};
-  if (!options.local_address.empty()) {
-    absl::StatusOr<IpAddress> local = ParseHost(options.local_address);
-    if (!local.ok()) return local.status();
-    flow.local = *local;
-  }
-  absl::Status ours = CheckOurs(*stack_, flow.local);
-  if (!ours.ok()) return ours;
+  const absl::StatusOr<FlowKey> dialled = FlowToDial(*stack_, options);
+  if (!dialled.ok()) return dialled.status();
+  FlowKey flow = *dialled;
   absl::StatusOr<uint32_t> queue = QueueFor(binding, options.queue);
   if (!queue.ok()) return queue.status();
   TcpEngine& engine = stack_->worker(*queue).engine();

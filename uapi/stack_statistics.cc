@@ -53,7 +53,16 @@ void AddQueue(const RxQueueStats& stats, Sums* sums) {
 
 void AddWorker(const WorkerStats& stats, Sums* sums) {
   sums->Add("arp_replies", stats.arp_replies);
+  sums->Add("neighbour_in", stats.neighbour_in);
+  sums->Add("neighbour_refused", stats.neighbour_refused);
+  sums->Add("neighbour_replies", stats.neighbour_replies);
+  sums->Add("address_conflicts", stats.address_conflicts);
   sums->Add("echo_replies", stats.echo_replies);
+  sums->Add("icmp_unreachable", stats.icmp_unreachable);
+  sums->Add("icmp_too_big", stats.icmp_too_big);
+  sums->Add("icmp_time_exceeded", stats.icmp_time_exceeded);
+  sums->Add("icmp_parameter_problem", stats.icmp_parameter_problem);
+  sums->Add("icmp_limited", stats.icmp_limited);
   sums->Add("not_ours", stats.not_ours);
   sums->Add("unresolved", stats.unresolved);
   sums->Add("no_route", stats.no_route);

@@ -21,8 +21,9 @@ inline constexpr uint32_t kBatchPayloadBytesMax = 256u << 10;
 // Ethernet 14 + IPv4 with options 60 + TCP with options 60, and room for IPv6 extension headers.
 inline constexpr uint32_t kHeaderSlotBytes = 192;
 
-inline constexpr uint32_t kMtuMin = 576;    // RFC 791: what every IPv4 host must accept.
-inline constexpr uint32_t kMtuMax = 65521;  // The most that a TAP takes.
+inline constexpr uint32_t kMtuMin = 576;       // RFC 791: what every IPv4 host must accept.
+inline constexpr uint32_t kMtuMinIpv6 = 1280;  // RFC 8200 section 5.
+inline constexpr uint32_t kMtuMax = 65521;     // The most that a TAP takes.
 inline constexpr uint32_t kMtuDefault = 1500;
 
 inline constexpr uint32_t kFlowRulesMax = 4096;  // Per netdev.

@@ -21,8 +21,6 @@
 namespace devmem {
 namespace {
 
-constexpr uint32_t kMtuMinV6 = 1280;  // RFC 8200 section 5.
-
 // Frames may come with unfinished checksums and as TCP super-frames of either IP version, with or
 // without congestion marks. UDP super-frames are not wanted: nobody here takes UDP.
 constexpr unsigned long kOffloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
@@ -43,9 +41,9 @@ absl::Status CheckOptions(const TapDeviceOptions& options) {
   if (!addresses.ok()) return addresses.status();
   const bool any_v6 = std::any_of(addresses->begin(), addresses->end(),
                                   [](const auto& entry) { return !entry.address.is_v4(); });
-  if (any_v6 && options.mtu < kMtuMinV6) {
+  if (any_v6 && options.mtu < kMtuMinIpv6) {
     return absl::OutOfRangeError(absl::StrCat("MTU is ", options.mtu, " bytes, and IPv6 needs ",
-                                              kMtuMinV6,
+                                              kMtuMinIpv6,
                                               "; raise it or leave out the IPv6 address"));
   }
   return absl::OkStatus();

@@ -6,10 +6,18 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "netmem/wire/neighbour_discovery.h"
 
 namespace devmem {
+namespace {
+
+constexpr uint32_t kLinkLocalPrefixBits = 64;  // RFC 4291 section 2.5.6.
+
+}  // namespace
 
 bool Subnet::Contains(const IpAddress& other) const {
   if (address.is_v4() != other.is_v4()) return false;
@@ -25,8 +33,8 @@ absl::StatusOr<Subnet> ParseSubnet(absl::string_view text) {
   const size_t slash = text.find('/');
   const std::optional<IpAddress> address = ParseIpAddress(text.substr(0, slash));
   if (!address.has_value()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", text, "' is no IP address; write one like 192.0.2.2 or 192.0.2.2/24"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", text, "' is no IP address; write one like 192.0.2.2/24 or 2001:db8::2/64"));
   }
   const uint32_t bits_max = address->is_v4() ? 32 : 128;
   Subnet subnet{*address, address->is_v4() ? 24u : 64u};
@@ -40,15 +48,11 @@ absl::StatusOr<Subnet> ParseSubnet(absl::string_view text) {
 }
 
 absl::StatusOr<Addresses> Addresses::Create(const std::vector<std::string>& addresses,
-                                            absl::string_view gateway) {
+                                            absl::string_view gateways) {
   Addresses result;
   for (const std::string& text : addresses) {
     absl::StatusOr<Subnet> subnet = ParseSubnet(text);
     if (!subnet.ok()) return subnet.status();
-    if (!subnet->address.is_v4()) {
-      return absl::UnimplementedError(absl::StrCat("the stack serves IPv4 only, and '", text,
-                                                   "' is an IPv6 address; give an IPv4 one"));
-    }
     if (subnet->address.is_unspecified() || subnet->address.is_multicast() ||
         subnet->address.is_broadcast()) {
       return absl::InvalidArgumentError(
@@ -58,30 +62,67 @@ absl::StatusOr<Addresses> Addresses::Create(const std::vector<std::string>& addr
   }
   if (result.subnets_.empty()) {
     return absl::InvalidArgumentError(
-        "the stack has no address; name at least one that it answers for, like 192.0.2.2/24");
+        "the stack has no address; name at least one that it answers for, like 192.0.2.2/24 or "
+        "2001:db8::2/64");
   }
-  if (!gateway.empty()) {
-    result.gateway_ = ParseIpAddress(gateway);
-    if (!result.gateway_.has_value()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("gateway '", gateway, "' is no IP address; write one like 192.0.2.1"));
-    }
+  if (gateways.empty()) return result;
+  for (const absl::string_view text : absl::StrSplit(gateways, ',')) {
+    absl::Status added = result.AddGateway(absl::StripAsciiWhitespace(text));
+    if (!added.ok()) return added;
   }
   return result;
+}
+
+absl::Status Addresses::AddGateway(absl::string_view text) {
+  const std::optional<IpAddress> gateway = ParseIpAddress(text);
+  if (!gateway.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "gateway '", text, "' is no IP address; write one like 192.0.2.1 or 2001:db8::1"));
+  }
+  const absl::string_view family = gateway->is_v4() ? "IPv4" : "IPv6";
+  if (FirstOf(gateway->is_v4()) == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gateway '", text, "' is an ", family, " address, and the stack has ",
+                     ToString(), ": give it an ", family, " address too, or leave this out"));
+  }
+  std::optional<IpAddress>& place = gateway->is_v4() ? gateway_v4_ : gateway_v6_;
+  if (place.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat("gateways ", place->ToString(), " and ", text,
+                                                   " are both of ", family, "; give one"));
+  }
+  place = gateway;
+  return absl::OkStatus();
+}
+
+void Addresses::AddLinkLocal(const MacAddress& mac) {
+  if (!has_v6()) return;
+  for (const Subnet& subnet : subnets_) {
+    if (subnet.address.is_link_local_v6()) return;
+  }
+  subnets_.push_back(Subnet{LinkLocalAddress(mac), kLinkLocalPrefixBits});
+}
+
+const IpAddress* Addresses::FirstOf(bool v4) const {
+  for (const Subnet& subnet : subnets_) {
+    if (subnet.address.is_v4() == v4) return &subnet.address;
+  }
+  return nullptr;
 }
 
 std::optional<IpAddress> Addresses::NextHop(const IpAddress& remote) const {
   for (const Subnet& subnet : subnets_) {
     if (subnet.Contains(remote)) return remote;
   }
-  return gateway_;
+  // A router forwards nothing to a link-local address (RFC 4291 section 2.5.6).
+  if (remote.is_link_local_v6()) return std::nullopt;
+  return remote.is_v4() ? gateway_v4_ : gateway_v6_;
 }
 
-const IpAddress& Addresses::SourceFor(const IpAddress& neighbour) const {
+const IpAddress* Addresses::SourceFor(const IpAddress& remote) const {
   for (const Subnet& subnet : subnets_) {
-    if (subnet.Contains(neighbour)) return subnet.address;
+    if (subnet.Contains(remote)) return &subnet.address;
   }
-  return first();
+  return FirstOf(remote.is_v4());
 }
 
 std::string Addresses::ToString() const {

@@ -15,7 +15,7 @@ namespace devmem {
 inline constexpr uint32_t kNeighbourSets = 256;
 inline constexpr uint32_t kNeighbourWays = 4;
 inline constexpr Nanos kNeighbourAskInterval =
-    1 * kSecond;                               // RFC 1122 section 2.3.2.1: at most 1/s.
+    1 * kSecond;  // RFC 1122 section 2.3.2.1, RFC 4861 section 7.2.2: at most 1/s.
 inline constexpr uint32_t kParkedFrames = 16;  // Waiting for an answer, header-only ones.
 
 // Frames on their way from one worker to another; more are dropped and counted.
@@ -25,6 +25,10 @@ inline constexpr uint64_t kHandoverBytes = 1ull << 20;  // Of payload, of each p
 inline constexpr uint64_t kHostBytesPerQueueMin = 2ull * kFramePayloadBytesMax;
 inline constexpr uint64_t kHostBytesPerQueueDefault = 8ull << 20;
 inline constexpr uint64_t kHostBytesPerQueueMax = 4ull << 30;
+
+// ICMP errors about connections that a worker does not have, which it looks at and passes on within
+// a second. The errors of its own connections are not counted.
+inline constexpr uint32_t kIcmpStrangersPerSecondMax = 1000;
 
 // A ping's payload that is answered: what fits a frame without fragments.
 inline constexpr uint32_t kEchoBytesMax = kMtuMax;

@@ -8,11 +8,20 @@
 
 namespace devmem {
 
+// nullptr when nothing is known of the address, not even that it was asked for.
+Neighbours::Entry* Neighbours::EntryOf(const IpAddress& address) {
+  Entry* set = &entries_[SetOf(address)];
+  for (uint32_t way = 0; way < kNeighbourWays; ++way) {
+    if (set[way].age != 0 && set[way].address == address) return &set[way];
+  }
+  return nullptr;
+}
+
 Neighbours::Entry& Neighbours::EntryFor(const IpAddress& address) {
+  if (Entry* entry = EntryOf(address); entry != nullptr) return *entry;
   Entry* set = &entries_[SetOf(address)];
   Entry* oldest = set;
   for (uint32_t way = 0; way < kNeighbourWays; ++way) {
-    if (set[way].age != 0 && set[way].address == address) return set[way];
     if (set[way].age < oldest->age) oldest = &set[way];
   }
   *oldest = Entry();
@@ -25,6 +34,15 @@ void Neighbours::Learn(const IpAddress& address, const MacAddress& mac) {
   Entry& entry = EntryFor(address);
   entry.mac = mac;
   entry.known = true;
+}
+
+bool Neighbours::Hear(const IpAddress& address, const MacAddress& mac, bool overrides) {
+  Entry* entry = EntryOf(address);
+  if (entry == nullptr) return false;
+  if (entry->known && !overrides && entry->mac != mac) return false;
+  entry->mac = mac;
+  entry->known = true;
+  return true;
 }
 
 bool Neighbours::MayAsk(const IpAddress& address, Nanos now) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which Ethernet address a neighbour has: learned from ARP (RFC 826) and from the SYNs that we
-// answer, asked for when we open a connection ourselves. One table per worker, used on its thread;
-// fixed size, nothing allocates. A full set forgets the entry that was not used for the longest
-// time: the next frame to that neighbour asks again.
+// Which Ethernet address a neighbour has: learned from ARP (RFC 826), from neighbour discovery (RFC
+// 4861) and from the SYNs that we answer, asked for when we open a connection ourselves. One table
+// per worker for both families, used on its thread; fixed size, nothing allocates. A full set
+// forgets the entry that was not used for the longest time: the next frame to that neighbour asks
+// again.
 
 #pragma once
 
@@ -35,7 +36,12 @@ class Neighbours {
     return nullptr;
   }
 
+  // What the neighbour itself said when it wanted something of us.
   void Learn(const IpAddress& address, const MacAddress& mac);
+  // What an answer says, which anybody can send: taken only for a neighbour that was asked for or
+  // is known, and then only where it `overrides` what is known (RFC 4861 section 7.2.5). Whether
+  // `mac` is what counts now.
+  bool Hear(const IpAddress& address, const MacAddress& mac, bool overrides);
 
   // Whether to send a question for `address` now; at most one per kNeighbourAskInterval is due.
   bool MayAsk(const IpAddress& address, Nanos now);
@@ -65,6 +71,7 @@ class Neighbours {
     const uint64_t mixed = (address.low() ^ address.high()) * 0x9e3779b97f4a7c15;
     return static_cast<size_t>(mixed >> 56) * kNeighbourWays;
   }
+  Entry* EntryOf(const IpAddress& address);
   Entry& EntryFor(const IpAddress& address);
 
   std::vector<Entry> entries_;

@@ -66,6 +66,35 @@ TEST(NeighboursTest, AsksForANeighbourAtMostOnceASecond) {
   EXPECT_EQ(neighbours.Find(Host(1)), nullptr);
 }
 
+TEST(NeighboursTest, AnAnswerIsHeardOnlyAboutWhoWasAskedForOrIsKnown) {
+  Neighbours neighbours;
+  EXPECT_FALSE(neighbours.Hear(Host(1), MacOf(1), true));
+  EXPECT_EQ(neighbours.Find(Host(1)), nullptr);
+  ASSERT_TRUE(neighbours.MayAsk(Host(1), 0));
+  EXPECT_TRUE(neighbours.Hear(Host(1), MacOf(1), false));
+  ASSERT_NE(neighbours.Find(Host(1)), nullptr);
+  EXPECT_EQ(*neighbours.Find(Host(1)), MacOf(1));
+}
+
+TEST(NeighboursTest, OnlyAnAnswerThatOverridesChangesWhatIsKnown) {
+  Neighbours neighbours;
+  neighbours.Learn(Host(1), MacOf(1));
+  EXPECT_FALSE(neighbours.Hear(Host(1), MacOf(2), false));
+  EXPECT_EQ(*neighbours.Find(Host(1)), MacOf(1));
+  EXPECT_TRUE(neighbours.Hear(Host(1), MacOf(1), false));  // It says what is known.
+  EXPECT_TRUE(neighbours.Hear(Host(1), MacOf(2), true));
+  EXPECT_EQ(*neighbours.Find(Host(1)), MacOf(2));
+}
+
+TEST(NeighboursTest, BothFamiliesShareTheTable) {
+  Neighbours neighbours;
+  const IpAddress v6 = IpAddress::FromHalves(0x20010db800000000, kFirst + 1);
+  neighbours.Learn(Host(1), MacOf(1));
+  neighbours.Learn(v6, MacOf(2));
+  EXPECT_EQ(*neighbours.Find(Host(1)), MacOf(1));
+  EXPECT_EQ(*neighbours.Find(v6), MacOf(2));
+}
+
 TEST(NeighboursTest, AParkedFrameComesOutOnceAndOnlyForItsNeighbour) {
   Neighbours neighbours;
   EXPECT_TRUE(neighbours.Park(Host(1), Bytes("one")));

@@ -20,7 +20,15 @@ absl::StatusOr<std::unique_ptr<Stack>> Stack::Create(Netdev* netdev, const Confi
         "host memory per queue is ", host_bytes, " bytes; choose a multiple of ", kSlabBytesDefault,
         " from ", kHostBytesPerQueueMin, " to ", kHostBytesPerQueueMax));
   }
-  std::unique_ptr<Stack> stack(new Stack(netdev, config));
+  const NetdevInfo& info = netdev->info();
+  if (config.addresses.has_v6() && info.mtu < kMtuMinIpv6) {
+    return absl::OutOfRangeError(absl::StrCat("the MTU of ", info.name, " is ", info.mtu,
+                                              " bytes, and IPv6 needs ", kMtuMinIpv6,
+                                              "; raise it or leave out the IPv6 addresses"));
+  }
+  Config with_link_local = config;
+  with_link_local.addresses.AddLinkLocal(info.mac);
+  std::unique_ptr<Stack> stack(new Stack(netdev, with_link_local));
   absl::Status started = stack->Start();
   if (!started.ok()) return started;
   return stack;

@@ -36,8 +36,9 @@ class Stack {
   using Executor = std::function<void(uint32_t worker, const std::function<void()>& step)>;
 
   // Allocates and attaches the host region, starts the netdev and makes the workers. The netdev
-  // outlives the stack. Errors: kOutOfRange for host_bytes_per_queue; the provider's, the netdev's,
-  // the engine's.
+  // outlives the stack. With IPv6 among the addresses the stack has a link-local one too. Errors:
+  // kOutOfRange for host_bytes_per_queue, or for an MTU below what IPv6 needs; the provider's, the
+  // netdev's, the engine's.
   static absl::StatusOr<std::unique_ptr<Stack>> Create(Netdev* netdev, const Config& config);
   // No worker runs any more. Unbinds everything.
   ~Stack();

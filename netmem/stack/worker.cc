@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A worker's turn: frames in, segments to the engine, and what the user takes and gives back. ARP,
-// ping and sending are in worker_link.cc.
+// A worker's turn: frames in, segments to the engine, and what the user takes and gives back.
+// Sending, neighbours and handing over are in worker_link.cc, ICMP is in worker_icmp.cc.
 
 #include "netmem/stack/worker.h"
 
@@ -69,10 +69,10 @@ void Worker::Handle(const RxDescriptor& frame, Nanos now) {
     case FrameKind::kTcp: HandleTcp(frame, 0, now); return;
     case FrameKind::kArp:
       ++stats_.arp_in;
-      HandleArp(frame.header, true, now);
+      HandleArp(frame.header, true);
       break;
-    case FrameKind::kIcmp: HandleEcho(frame); break;
-    case FrameKind::kIcmpV6:
+    case FrameKind::kIcmp:
+    case FrameKind::kIcmpV6: HandleIcmp(frame, 0, now); break;
     case FrameKind::kOther:
     case FrameKind::kMalformed: break;
   }

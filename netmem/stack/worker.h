@@ -5,7 +5,8 @@
 // thread; other threads read counters and nothing else. Workers share the hand-over rings and the
 // stack's addresses.
 //
-//   Run():  poll the queue -> each frame to TCP, ARP or ping -> flush ACKs and data -> timers
+//   Run():  poll the queue -> each frame to TCP, ARP, neighbour discovery, ping or ICMP errors ->
+//           flush ACKs and data -> timers
 //
 // Received payload stays in the engine's queues as pieces until TakeFrags() names it with tokens; a
 // token that is released puts its piece back to the pool.
@@ -33,6 +34,8 @@
 #include "netmem/token_table.h"
 #include "netmem/wire/ack_frame.h"
 #include "netmem/wire/frame_builder.h"
+#include "netmem/wire/icmp_quote.h"
+#include "netmem/wire/neighbour_discovery.h"
 
 namespace devmem {
 
@@ -40,7 +43,16 @@ namespace devmem {
 struct WorkerStats {
   Counter arp_in;
   Counter arp_replies;
+  Counter neighbour_in;       // Solicitations and advertisements of IPv6.
+  Counter neighbour_refused;  // Of these: what RFC 4861 section 7.1 has us discard.
+  Counter neighbour_replies;  // Advertisements sent.
+  Counter address_conflicts;  // Somebody else says that he has an address of ours.
   Counter echo_replies;
+  Counter icmp_unreachable;  // Errors about segments of ours, by kind.
+  Counter icmp_too_big;
+  Counter icmp_time_exceeded;
+  Counter icmp_parameter_problem;
+  Counter icmp_limited;       // Errors about nobody's connections, beyond the bound.
   Counter not_ours;           // Frames for an address that is not ours.
   Counter unresolved;         // Frames not sent: the neighbour is not known (yet).
   Counter no_route;           // Frames not sent: outside of our subnets, and no gateway.
@@ -123,10 +135,19 @@ class Worker final : public SegmentSink {
   // `visited`: workers that had this frame before and did not know it.
   void HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now);
   bool IsForUs(const Segment& segment) const;
-  void HandleArp(std::span<const uint8_t> header, bool first_hand, Nanos now);
-  void HandleEcho(const RxDescriptor& frame);
+  void HandleArp(std::span<const uint8_t> header, bool first_hand);
+  void HandleNeighbour(const RxDescriptor& frame, bool first_hand);
+  void OnSolicitation(const NeighbourMessage& message, const RxDescriptor& frame, bool first_hand);
+  void CopyToOthers(const RxDescriptor& frame);
+  void HandleIcmp(const RxDescriptor& frame, uint32_t visited, Nanos now);
+  std::span<const uint8_t> Gather(const RxDescriptor& frame);
+  void HandleEcho(std::span<const uint8_t> whole, const FrameHeaders& headers);
+  void HandleIcmpError(const IcmpQuote& quote, const RxDescriptor& frame, uint32_t visited,
+                       Nanos now);
+  bool MayTakeStranger(Nanos now);
   void HandOver(const RxDescriptor& frame, uint32_t visited, uint32_t to);
   uint32_t TakeHandedOver(Nanos now);
+  void HandleHandedOver(const RxDescriptor& frame, uint32_t visited, Nanos now);
   void Ask(const IpAddress& next_hop);
   void SendParked(const IpAddress& address, const MacAddress& mac);
 
@@ -148,6 +169,8 @@ class Worker final : public SegmentSink {
   WorkerStats stats_;
   RxQueueStats handed_stats_;  // Of payload that came by handing over.
   Nanos now_ = 0;              // Of the call being served, for Emit().
+  Nanos strangers_since_ = 0;  // The second in which ICMP errors about nobody's connections count.
+  uint32_t strangers_ = 0;     // How many they were.
 
   // Filled anew for each segment; kept here because to zero them each time costs more than to fill
   // them.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A worker and its link: segments become frames, ARP (RFC 826) is asked and answered, pings (RFC
-// 792) are answered, and frames that belong to another worker are handed over.
+// A worker and its link: segments become frames, neighbours are asked and answered by ARP (RFC 826)
+// and neighbour discovery (RFC 4861), and frames that belong to another worker are handed over.
 
 #include <algorithm>
 
@@ -13,6 +13,15 @@
 #include "netmem/wire/frame_builder.h"
 
 namespace devmem {
+namespace {
+
+// One of each flow's own (RFC 6437 section 3), so that routers may spread flows without a look at
+// ports. The seed is no secret: the label is to tell flows apart, and names nothing.
+uint32_t FlowLabelOf(const FlowKey& flow) {
+  return flow.local.is_v4() ? 0 : static_cast<uint32_t>(HashFlow(flow, 0) >> 44);
+}
+
+}  // namespace
 
 void Worker::Emit(const OutSegment& segment) {
   TcpFrameSpec& spec = tx_spec_;
@@ -22,6 +31,7 @@ void Worker::Emit(const OutSegment& segment) {
   spec.ack = segment.ack;
   spec.flags = segment.flags;
   spec.ecn = segment.ecn;
+  spec.flow_label = FlowLabelOf(segment.flow);
   spec.window = segment.window;
   spec.options = segment.options;
   spec.payload_bytes = static_cast<uint32_t>(segment.payload.size());
@@ -57,22 +67,32 @@ void Worker::Emit(const OutSegment& segment) {
 }
 
 void Worker::Ask(const IpAddress& next_hop) {
-  std::array<uint8_t, 64> buffer;
-  const size_t bytes =
-      BuildArpRequest(netdev_->info().mac, addresses_->SourceFor(next_hop), next_hop, buffer);
+  const IpAddress* source = addresses_->SourceFor(next_hop);
+  if (source == nullptr) return;
+  std::array<uint8_t, 128> buffer;
+  const MacAddress& mac = netdev_->info().mac;
+  const size_t bytes = next_hop.is_v4()
+                           ? BuildArpRequest(mac, *source, next_hop, buffer)
+                           : BuildNeighbourSolicitation(mac, *source, next_hop, buffer);
   queue_->Transmit(TxFrame{std::span(buffer).first(bytes), {}});
 }
 
 // RFC 826, "Packet Reception": a question for one of our addresses is answered, and what concerns
 // us is remembered. `first_hand` is false for a copy that another worker passed on.
-void Worker::HandleArp(std::span<const uint8_t> header, bool first_hand, Nanos) {
+void Worker::HandleArp(std::span<const uint8_t> header, bool first_hand) {
   const std::optional<ArpPacket> arp = ArpPacket::Parse(header.subspan(kEthernetHeaderBytes));
-  if (!arp.has_value() || !addresses_->IsOurs(arp->target_ip()) ||
-      addresses_->IsOurs(arp->sender_ip()) || arp->sender_mac().is_multicast()) {
+  if (!arp.has_value() || arp->sender_mac().is_multicast()) return;
+  if (addresses_->IsOurs(arp->sender_ip())) {
+    if (first_hand) ++stats_.address_conflicts;
     return;
   }
-  neighbours_.Learn(arp->sender_ip(), arp->sender_mac());
-  SendParked(arp->sender_ip(), arp->sender_mac());
+  if (!addresses_->IsOurs(arp->target_ip())) return;
+  if (arp->operation() == kArpRequest) {
+    neighbours_.Learn(arp->sender_ip(), arp->sender_mac());
+    SendParked(arp->sender_ip(), arp->sender_mac());
+  } else if (neighbours_.Hear(arp->sender_ip(), arp->sender_mac(), true)) {
+    SendParked(arp->sender_ip(), arp->sender_mac());
+  }
   if (!first_hand) return;
   if (arp->operation() == kArpRequest) {
     std::array<uint8_t, 64> buffer;
@@ -84,8 +104,57 @@ void Worker::HandleArp(std::span<const uint8_t> header, bool first_hand, Nanos) 
   RxDescriptor copy;
   copy.header = header;
   copy.headers.frame_bytes_expected = static_cast<uint32_t>(header.size());
+  CopyToOthers(copy);
+}
+
+// The same for IPv6 (RFC 4861 sections 7.2.3 to 7.2.5). The message is header as a whole.
+void Worker::HandleNeighbour(const RxDescriptor& frame, bool first_hand) {
+  if (first_hand) ++stats_.neighbour_in;
+  const std::optional<NeighbourMessage> message =
+      ParseNeighbourMessage(frame.header, frame.headers);
+  if (!message.has_value()) {
+    ++stats_.neighbour_refused;
+    return;
+  }
+  if (message->is_solicitation) return OnSolicitation(*message, frame, first_hand);
+  if (addresses_->IsOurs(message->target)) {
+    if (first_hand) ++stats_.address_conflicts;
+    return;
+  }
+  if (!message->link_address.has_value()) return;
+  if (neighbours_.Hear(message->target, *message->link_address, message->overrides)) {
+    SendParked(message->target, *message->link_address);
+  }
+  // Whoever asked may be another worker.
+  if (first_hand) CopyToOthers(frame);
+}
+
+void Worker::OnSolicitation(const NeighbourMessage& message, const RxDescriptor& frame,
+                            bool first_hand) {
+  if (!addresses_->IsOurs(message.target)) return;
+  if (addresses_->IsOurs(message.source)) {
+    if (first_hand) ++stats_.address_conflicts;
+    return;
+  }
+  if (message.link_address.has_value()) {
+    neighbours_.Learn(message.source, *message.link_address);
+    SendParked(message.source, *message.link_address);
+  }
+  if (!first_hand) return;
+  const MacAddress asker =
+      message.link_address.value_or(EthernetHeader::Parse(frame.header)->source());
+  std::array<uint8_t, 128> buffer;
+  const size_t bytes = BuildNeighbourAdvertisement(message, asker, netdev_->info().mac, buffer);
+  if (bytes != 0 && queue_->Transmit(TxFrame{std::span(buffer).first(bytes), {}})) {
+    ++stats_.neighbour_replies;
+  }
+  if (message.link_address.has_value()) CopyToOthers(frame);
+}
+
+// Neighbours are every worker's business. The copies are for looking only: nobody passes them on.
+void Worker::CopyToOthers(const RxDescriptor& frame) {
   for (uint32_t to = 0; to < rings_->workers(); ++to) {
-    if (to != config_.queue) HandOver(copy, rings_->workers(), to);
+    if (to != config_.queue) HandOver(frame, rings_->workers(), to);
   }
 }
 
@@ -96,24 +165,6 @@ void Worker::SendParked(const IpAddress& address, const MacAddress& mac) {
     std::copy_n(mac.bytes().begin(), MacAddress::kBytes, frame.begin());
     queue_->Transmit(TxFrame{frame, {}});
   }
-}
-
-void Worker::HandleEcho(const RxDescriptor& frame) {
-  if (!addresses_->IsOurs(frame.headers.flow.local)) {
-    ++stats_.not_ours;
-    return;
-  }
-  size_t bytes = frame.header.size();
-  if (bytes + frame.placed_bytes > echo_in_->size()) return;
-  std::copy(frame.header.begin(), frame.header.end(), echo_in_->begin());
-  for (const Piece& piece : batch_->PiecesOf(frame)) {
-    reader_.CopyOut(piece, 0, std::span(*echo_in_).subspan(bytes, piece.length_bytes));
-    bytes += piece.length_bytes;
-  }
-  const size_t reply = BuildIcmpEchoReply(std::span(*echo_in_).first(bytes), frame.headers,
-                                          netdev_->info().mac, *echo_out_);
-  if (reply == 0) return;
-  if (queue_->Transmit(TxFrame{std::span(*echo_out_).first(reply), {}})) ++stats_.echo_replies;
 }
 
 void Worker::HandOver(const RxDescriptor& frame, uint32_t visited, uint32_t to) {
@@ -149,18 +200,29 @@ uint32_t Worker::TakeHandedOver(Nanos now) {
       frame.headers = ParseFrame(frame.header, handed->frame_bytes);
       batch_->frame_count = 0;
       batch_->piece_count = 0;
-      if (frame.headers.kind == FrameKind::kArp) {
-        HandleArp(frame.header, false, now);
-      } else if (frame.headers.kind == FrameKind::kTcp) {
-        // What stayed behind the engine takes as cut off, and the peer sends it again.
+      // What stayed behind the engine takes as cut off, and the peer sends it again.
+      if (handed->payload_bytes != 0) {
         (void)DeliverFromMemory(ring.payload(*handed), host_, *batch_, frame, handed_stats_);
-        HandleTcp(frame, handed->visited, now);
       }
+      HandleHandedOver(frame, handed->visited, now);
       ring.Pop(*handed);
       ++frames;
     }
   }
   return frames;
+}
+
+// `visited` is never 0 here.
+void Worker::HandleHandedOver(const RxDescriptor& frame, uint32_t visited, Nanos now) {
+  switch (frame.headers.kind) {
+    case FrameKind::kTcp: HandleTcp(frame, visited, now); return;
+    case FrameKind::kArp: HandleArp(frame.header, false); break;
+    case FrameKind::kIcmp:
+    case FrameKind::kIcmpV6: HandleIcmp(frame, visited, now); break;
+    case FrameKind::kOther:
+    case FrameKind::kMalformed: break;
+  }
+  store_.Put(batch_->PiecesOf(frame));
 }
 
 }  // namespace devmem

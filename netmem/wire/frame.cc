@@ -51,12 +51,20 @@ void ParseTcp(Bytes available, L4Extent l4, FrameHeaders& frame) {
   frame.payload_bytes = static_cast<uint32_t>(l4.bytes - tcp->header_bytes());
 }
 
+bool IsNeighbourDiscovery(uint8_t type) {
+  return type == kIcmpV6NeighbourSolicitation || type == kIcmpV6NeighbourAdvertisement;
+}
+
 void ParseIcmp(Bytes available, L4Extent l4, FrameKind kind, FrameHeaders& frame) {
   if (l4.bytes < kIcmpHeaderBytes) return Refuse(frame, FrameError::kBadIpLength);
   if (available.size() < l4.offset + kIcmpHeaderBytes) return Refuse(frame, FrameError::kTruncated);
+  const bool is_all_header = frame.is_v6 && l4.bytes <= kNeighbourHeaderBytesMax &&
+                             IsNeighbourDiscovery(available[l4.offset]);
+  const size_t header_bytes = is_all_header ? l4.bytes : kIcmpHeaderBytes;
+  if (available.size() < l4.offset + header_bytes) return Refuse(frame, FrameError::kTruncated);
   frame.kind = kind;
-  frame.header_bytes = static_cast<uint16_t>(l4.offset + kIcmpHeaderBytes);
-  frame.payload_bytes = static_cast<uint32_t>(l4.bytes - kIcmpHeaderBytes);
+  frame.header_bytes = static_cast<uint16_t>(l4.offset + header_bytes);
+  frame.payload_bytes = static_cast<uint32_t>(l4.bytes - header_bytes);
 }
 
 void ParseL4(Bytes available, L4Extent l4, FrameHeaders& frame) {

@@ -13,6 +13,10 @@
 
 namespace devmem {
 
+// A neighbour solicitation or advertisement up to this length counts as header as a whole. Like
+// ARP, it has to get through when there is no memory left for payload.
+inline constexpr uint32_t kNeighbourHeaderBytesMax = 128;
+
 enum class FrameKind : uint8_t {
   kTcp,
   kIcmp,
@@ -52,7 +56,9 @@ struct FrameHeaders {
   uint8_t ip_protocol = 0;  // Of the layer-4 header, behind all extension headers.
   uint16_t l3_offset = 0;
   uint16_t l4_offset = 0;
-  uint16_t header_bytes = 0;          // All headers, up to the first byte of layer-4 payload.
+  // All headers, up to the first byte of layer-4 payload. Of ICMP the first eight bytes count, of
+  // neighbour discovery all do (kNeighbourHeaderBytesMax).
+  uint16_t header_bytes = 0;
   uint32_t payload_bytes = 0;         // By the IP length: without Ethernet padding.
   uint32_t frame_bytes_expected = 0;  // l3_offset and the IP length: the frame without padding.
   // `local` is the destination, `remote` the source. Ports are set for TCP only.

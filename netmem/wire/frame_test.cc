@@ -382,5 +382,25 @@ TEST(FrameTest, EveryErrorHasANameOfItsOwn) {
   EXPECT_EQ(names.count("unknown"), 0u);
 }
 
+TEST(FrameTest, NeighbourDiscoveryIsAllHeaderAndOtherIcmpIsNot) {
+  const std::vector<uint8_t> whole = SolicitationFrame();
+  const uint32_t frame_bytes = static_cast<uint32_t>(whole.size());
+  const FrameHeaders frame = ParseFrame(whole, frame_bytes);
+  EXPECT_EQ(frame.kind, FrameKind::kIcmpV6);
+  EXPECT_EQ(frame.header_bytes, whole.size());
+  EXPECT_EQ(frame.payload_bytes, 0u);
+  for (size_t count = 14 + 40; count < whole.size(); ++count) {
+    EXPECT_EQ(ParseFrame(std::span(whole).first(count), frame_bytes).error, FrameError::kTruncated)
+        << count;
+  }
+  const std::vector<uint8_t> ping = PingFrameV6();
+  EXPECT_EQ(ParseFrame(ping, static_cast<uint32_t>(ping.size())).header_bytes, 14 + 40 + 8);
+  // One that no slot for headers could hold is none.
+  std::vector<uint8_t> endless = whole;
+  endless.resize(14 + 40 + kNeighbourHeaderBytesMax + 8);
+  StoreBe16(&endless[18], kNeighbourHeaderBytesMax + 8);
+  EXPECT_EQ(ParseFrame(endless, static_cast<uint32_t>(endless.size())).header_bytes, 14 + 40 + 8);
+}
+
 }  // namespace
 }  // namespace devmem

@@ -5,6 +5,8 @@
 // thread, virtual time.
 //
 //   test (end A, 192.0.2.2, 02:..:01)  <-- WireLink -->  session (end B, 192.0.2.1, 02:..:02)
+//
+// Over IPv6 the test is 2001:db8::2, and a session that is given the address is 2001:db8::1.
 
 #pragma once
 
@@ -24,6 +26,7 @@
 #include "netmem/wire/ethernet.h"
 #include "netmem/wire/frame_builder.h"
 #include "netmem/wire/icmp.h"
+#include "netmem/wire/neighbour_discovery.h"
 #include "selftests/testing/nic_fixture.h"
 #include "selftests/testing/test_frames.h"
 #include "uapi/stack_session.h"
@@ -36,10 +39,17 @@ struct SeenFrame {
   FrameHeaders headers;
 
   TcpHeader tcp() const { return *TcpHeader::Parse(std::span(bytes).subspan(headers.l4_offset)); }
+  // Nothing if it is none, or is wrong.
+  std::optional<NeighbourMessage> neighbour() const {
+    return ParseNeighbourMessage(bytes, headers);
+  }
   ArpPacket arp() const {
     return *ArpPacket::Parse(std::span(bytes).subspan(kEthernetHeaderBytes));
   }
 };
+
+inline constexpr IpAddress kRawPeerV6 = IpAddress::FromHalves(0x20010db8'0000'0000, 2);
+inline constexpr IpAddress kRawSessionV6 = IpAddress::FromHalves(0x20010db8'0000'0000, 1);
 
 // A TCP segment of the peer's; a test names what differs.
 struct RawSegment {
@@ -52,14 +62,15 @@ struct RawSegment {
   uint32_t source = 0xc0000202;  // 192.0.2.2.
   uint32_t destination = 0xc0000201;
   TcpOptions options = {};
+  bool v6 = false;  // Between the IPv6 addresses.
 
   std::vector<uint8_t> Bytes() const {
     std::vector<uint8_t> frame(kTcpFrameHeaderBytesMax);
     TcpFrameSpec spec;
     spec.source_mac = MacAddress({2, 0, 0, 0, 0, 1});
     spec.destination_mac = MacAddress({2, 0, 0, 0, 0, 2});
-    spec.flow = {.local = IpAddress::FromV4(source),
-                 .remote = IpAddress::FromV4(destination),
+    spec.flow = {.local = v6 ? kRawPeerV6 : IpAddress::FromV4(source),
+                 .remote = v6 ? kRawSessionV6 : IpAddress::FromV4(destination),
                  .local_port = source_port,
                  .remote_port = destination_port};
     spec.seq = seq;
@@ -84,7 +95,7 @@ class RawPeer {
     const QueueMemory host = memory_.queue_memory();
     const absl::Status started = link_->a().Start(std::span(&host, 1));
     EXPECT_TRUE(started.ok()) << started;
-    if (options.addresses.empty()) options.addresses = {"192.0.2.1/24"};
+    if (options.addresses.empty()) options.addresses = {"192.0.2.1/24", "2001:db8::1/64"};
     options.host_bytes_per_queue = 1 << 20;
     options.seed = 7;
     options.nic = &link_->b();
