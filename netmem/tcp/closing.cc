@@ -85,6 +85,7 @@ bool TcpEngine::MayReuseTimeWait(const TcpConnection& connection, const Segment&
 
 void TcpEngine::LeaveLedger(TcpConnection& connection) {
   LeaveHalfOpen(connection);
+  EndFirstPromise(connection);
   if (!connection.joined_ledger) return;
   connection.joined_ledger = false;
   LedgerOf(connection).Leave(connection.receiver.outstanding_bytes());

@@ -97,6 +97,7 @@ struct TcpConnection {
   uint32_t next_accept = kNoConnectionIndex;  // Behind it in the accept queue.
   CloseReason close_reason = CloseReason::kNone;
   bool joined_ledger = false;
+  bool first_promise = false;  // The ledger counts what the handshake promised; see GrantFirst().
   BacklogPlace backlog_place = BacklogPlace::kNone;
   uint8_t retries = 0;            // Of the segment at snd_una, or of the probe, without an answer.
   int16_t system_error = 0;       // The errno of the last ICMP error that was believed; 0: none.

@@ -294,10 +294,16 @@ class TcpEngine {
   bool IsListedInTimeWait(ConnectionId id) const;
   void CloseNow(TcpConnection& connection, CloseReason reason);
   void LeaveLedger(TcpConnection& connection);
+  void EndFirstPromise(TcpConnection& connection) {
+    if (!connection.first_promise) return;
+    connection.first_promise = false;
+    LedgerOf(connection).EndFirstPromise(connection.receiver.outstanding_bytes());
+  }
   // Before the first payload is taken.
   void JoinLedger(TcpConnection& connection) {
     if (!connection.joined_ledger) [[unlikely]] {
       connection.joined_ledger = true;
+      EndFirstPromise(connection);
       LedgerOf(connection).Join(connection.receiver.outstanding_bytes());
     }
   }

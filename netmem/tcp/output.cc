@@ -205,21 +205,27 @@ uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
 // there is, and as in Linux whole segments.
 uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps) const {
   const PagePool& pool = bound ? *store_->device() : store_->host();
-  const uint64_t window_bytes =
-      std::min<uint64_t>({config_.window_bytes_max, 65535, pool.writable_bytes()});
+  const WindowLedger& ledger = bound ? *device_ledger_ : host_ledger_;
   const uint32_t mss = OurMss(flow) - (timestamps ? 12u : 0u);
+  const uint64_t available = pool.writable_bytes();
+  const uint64_t window_bytes = ledger.FirstPromise(
+      std::min<uint64_t>({config_.window_bytes_max, 65535, available}), available, mss);
   return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
 }
 
-// Nobody keeps account of the first promise (WindowLedger::Join). One that was made unscaled is
-// rounded up to the unit, so that its right edge does not move left.
+// The first promise. It is made once, and then only rounded up to the unit, since it was made
+// unscaled: its right edge does not move left.
 void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
   const uint64_t unit = uint64_t{1} << scale;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
   const bool timestamps =
       connection.state == TcpState::kSynSent ? config_.timestamps : connection.timestamps.enabled;
-  const uint64_t window_bytes = FirstWindow(connection.flow, connection.bound, timestamps);
-  connection.receiver.Extend((std::max(window_bytes, outstanding) + unit - 1) & ~(unit - 1));
+  const uint64_t first =
+      connection.first_promise ? 0 : FirstWindow(connection.flow, connection.bound, timestamps);
+  const uint64_t window_bytes = (std::max(first, outstanding) + unit - 1) & ~(unit - 1);
+  connection.receiver.Extend(window_bytes);
+  LedgerOf(connection).OnFirstPromise(window_bytes - (connection.first_promise ? outstanding : 0));
+  connection.first_promise = true;
 }
 
 // Asks the ledger how far the right edge may go, and moves it there. Data that waits to be read

@@ -69,13 +69,26 @@ class WindowLedger {
 
   // A connection begins to count with its first payload: what its handshake promised is
   // `outstanding_bytes`. It ends with `outstanding_bytes` unused. Those that have only shaken hands
-  // are over-committed: a million idle ones must not keep a few busy ones from the memory.
+  // are over-committed: a million idle ones must not keep a few busy ones from the memory. All
+  // promises together stay within twice the limit, but for two segments of each connection.
   void Join(uint64_t outstanding_bytes = 0) {
     ++connection_count_;
     promised_bytes_ += outstanding_bytes;
     UpdateShare();
   }
   void Leave(uint64_t outstanding_bytes);
+  // The most that a handshake may promise now, `wanted_bytes` or two segments.
+  uint64_t FirstPromise(uint64_t wanted_bytes, uint64_t available_bytes, uint32_t mss_bytes) const {
+    const uint64_t promised_bytes = first_promised_bytes_ + promised_bytes_;
+    if (promised_bytes + wanted_bytes <= 2 * PromiseLimit(available_bytes)) return wanted_bytes;
+    return std::min(wanted_bytes, uint64_t{kWindowFloorSegments} * mss_bytes);
+  }
+  void OnFirstPromise(uint64_t bytes) { first_promised_bytes_ += bytes; }
+  // Its connection joined or ended.
+  void EndFirstPromise(uint64_t bytes) {
+    DEVMEM_CHECK(bytes <= first_promised_bytes_, "handshakes promised less than what ends");
+    first_promised_bytes_ -= bytes;
+  }
 
   // rcv_nxt moved over `bytes` that lay inside the promise. (A FIN counts only if it does.)
   void OnArrived(uint64_t bytes) {
@@ -99,6 +112,7 @@ class WindowLedger {
   void MeasureWaste(uint64_t held_bytes, uint64_t payload_bytes);
 
   uint64_t promised_bytes() const { return promised_bytes_; }
+  uint64_t first_promised_bytes() const { return first_promised_bytes_; }
   uint32_t connection_count() const { return connection_count_; }
   // In units of 1 / kWasteOne.
   uint64_t waste() const { return waste_; }
@@ -123,6 +137,7 @@ class WindowLedger {
 
   Config config_;
   uint64_t promised_bytes_ = 0;
+  uint64_t first_promised_bytes_ = 0;  // Of connections that have not joined.
   uint64_t waste_ = kWasteOne;
   uint64_t inverse_waste_ = kWasteOne;  // kWasteOne^2 / waste_, kept for the same reason.
   uint64_t share_bytes_ = 0;  // Twice an equal share. Kept, so that a grant does not divide.
