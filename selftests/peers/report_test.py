@@ -70,7 +70,23 @@ class BenchTest(unittest.TestCase):
     def test_a_budget_that_is_missed_says_so(self):
         self.assertEqual(self.bench.verdict("region_efficiency", 0.8), (">= 0.85", "MISS"))
         self.assertEqual(self.bench.verdict("page_pool_get_put_ns", 6), ("<= 6", "pass"))
+        self.assertEqual(self.bench.verdict("ratio_lwip_rx_segment_ns_1_flow", 2.9),
+                         (">= 3", "MISS"))
         self.assertEqual(self.bench.verdict("anything_else_ns", 1), ("", ""))
+
+    def test_a_ratio_is_of_the_same_turn_and_needs_both_its_rows(self):
+        ratios = self.bench.ratios_of({"lwip_rx_a_ns": [6, 20], "rx_a_ns": [2, 5],
+                                       "lwip_rx_b_ns": [1, 1], "flood_good_ns": [10, 10],
+                                       "flood_syn_ns": [15, 30], "flood_goodput_per_cpu": [1, 1]})
+        self.assertEqual(ratios, {"ratio_lwip_rx_a_ns": [3, 4], "ratio_flood_syn_ns": [1.5, 3]})
+
+    def test_a_group_is_the_programs_whose_names_begin_so(self):
+        for program, groups, belongs in (("rx_segment_benchmark", ["rx"], True),
+                                         ("lwip_rx_benchmark", ["rx"], True),
+                                         ("wire_nic_benchmark", ["rx", "wire"], False),
+                                         ("wire_nic_benchmark", ["rx", "nic"], True),
+                                         ("anything_benchmark", [], True)):
+            self.assertEqual(self.bench.belongs(program, groups), belongs, (program, groups))
 
 
 if __name__ == "__main__":
