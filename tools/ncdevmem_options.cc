@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "netmem/limits.h"
 #include "netmem/nic/limits.h"
 #include "netmem/wire/ip_address.h"
@@ -31,6 +33,8 @@ Examples:
   Serve one connection on a TAP, dm0, which lives as long as the program, and print what landed:
       ncdevmem -l -s 192.0.2.2 --kernel-address 192.0.2.1/24 -p 5201 --sha256 --json
       nc -N 192.0.2.2 5201 < FILE                      # in another shell
+  The same over IPv6 too, on whichever address is connected to:
+      ncdevmem -l -s 192.0.2.2,2001:db8::2 --kernel-address 192.0.2.1/24,2001:db8::1/64
   Fetch something over HTTP into a region. The request asks the server to close at its end:
       printf 'GET /FILE HTTP/1.1\r\nHost: 192.0.2.1\r\nConnection: close\r\n\r\n' |
         ncdevmem -s 192.0.2.1 -c 192.0.2.2 --kernel-address 192.0.2.1/24 -p 80 --send - -o FILE
@@ -109,9 +113,11 @@ void AddConnection(CLI::App* app, NcdevmemOptions* o) {
   Group group(app, "Connection");
   group.Flag("-l,--listen", &o->listen, "Listen; without it, connect");
   group.Text("-s,--server", &o->server_address, "ADDRESS",
-             "Address to listen on (\"/24\" may follow), or the server's to connect to");
+             "Address to listen on (\"/24\" may follow; several joined by commas), or the server's "
+             "to connect to");
   group.Text("-c,--client", &o->own_address, "ADDRESS",
-             "Our own address when we connect (\"/24\" may follow)");
+             "Our own address when we connect (\"/24\" may follow; one of each family, joined by a "
+             "comma)");
   group.Number("-p,--port", &o->port, {"-p", 0, 65535}, "PORT",
                "TCP port; 5201 if not given. Listening, 0 takes any that is free");
   group.Number("--count", &o->connection_count, {"--count", 1, 1'000'000'000, "connections"}, "N",
@@ -151,8 +157,10 @@ void AddDevice(CLI::App* app, NcdevmemOptions* o) {
                              {Threading::kInline, Threading::kThread},
                              "Run the stack inside our calls, or in a thread for each queue");
   group.Text("--kernel-address", &o->kernel_address, "ADDRESS/BITS",
-             "Address of the kernel's side of the TAP, like 192.0.2.1/24");
-  group.Text("--gateway", &o->gateway, "ADDRESS", "Where packets to other networks go");
+             "Address of the kernel's side of the TAP, like 192.0.2.1/24 or 2001:db8::1/64; of "
+             "both families, joined by a comma");
+  group.Text("--gateway", &o->gateway, "ADDRESS",
+             "Where packets to other networks go; of both families, joined by a comma");
   group.Number("--mtu", &o->mtu_bytes, {"--mtu", kMtuMin, kMtuMax, "bytes"}, "BYTES",
                "MTU of the TAP; 1500 if not given");
   group.Bytes("--window", &o->window_bytes, {"--window", 4096, 1u << 30, "bytes"},
@@ -210,8 +218,12 @@ void AddReports(CLI::App* app, NcdevmemOptions* o) {
                "Write one byte to this descriptor and close it when listening");
 }
 
-bool IsAddress(const std::string& text) {
-  return ParseIpAddress(text.substr(0, text.find('/'))).has_value();
+// The first part of a list that is no address; nothing when all are.
+std::optional<std::string> WhatIsNoAddress(const std::string& list) {
+  for (const std::string& text : SplitAddresses(list)) {
+    if (!ParseIpAddress(WithoutPrefixLength(text)).has_value()) return text;
+  }
+  return std::nullopt;
 }
 
 // What no single option can say. Empty when all is well.
@@ -220,11 +232,15 @@ std::string Contradiction(const NcdevmemOptions& o) {
     return "-s is missing: name the address to listen on (with -l) or the server's";
   }
   for (const std::string* address : {&o.server_address, &o.own_address, &o.kernel_address}) {
-    if (!address->empty() && !IsAddress(*address)) {
-      return absl::StrCat("\"", *address,
+    const std::optional<std::string> wrong = WhatIsNoAddress(*address);
+    if (wrong.has_value()) {
+      return absl::StrCat("\"", *wrong,
                           "\" is no IP address: write one like 192.0.2.2 or "
-                          "192.0.2.2/24, no name");
+                          "2001:db8::2/64, no name");
     }
+  }
+  if (!o.listen && SplitAddresses(o.server_address).size() > 1) {
+    return absl::StrCat("-s ", o.server_address, " names several servers: connect to one");
   }
   if (!o.listen && o.own_address.empty() && o.backend != Backend::kCopy) {
     return "-c is missing: devmem's stack needs an address of its own to connect from, like "
@@ -252,12 +268,21 @@ std::string Contradiction(const NcdevmemOptions& o) {
 
 }  // namespace
 
+std::vector<std::string> SplitAddresses(absl::string_view text) {
+  if (text.empty()) return {};
+  return absl::StrSplit(text, ',');
+}
+
+std::string WithoutPrefixLength(absl::string_view address) {
+  return std::string(address.substr(0, address.find('/')));
+}
+
 SessionOptions NcdevmemOptions::ToSessionOptions() const {
   SessionOptions session;
   session.device = device;
   session.backend = backend;
   const std::string& own = listen ? server_address : own_address;
-  if (!own.empty()) session.addresses = {own};
+  session.addresses = SplitAddresses(own);
   session.kernel_address = kernel_address;
   session.gateway = gateway;
   // One queue at least stays unbound, for ARP, ping and everything that no rule names.

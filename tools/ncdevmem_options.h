@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/strings/string_view.h"
 #include "tools/pattern.h"
 #include "uapi/devmem.h"
 
@@ -73,6 +75,11 @@ struct NcdevmemCommandLine {
   std::string error;   // For stderr.
   int exit_code = 0;   // Without options.
 };
+
+// The parts of "192.0.2.2/24,2001:db8::2", prefix lengths included.
+std::vector<std::string> SplitAddresses(absl::string_view text);
+// One of them without its prefix length.
+std::string WithoutPrefixLength(absl::string_view address);
 
 NcdevmemCommandLine ParseNcdevmemCommandLine(int argc, const char* const* argv);
 

@@ -153,5 +153,26 @@ TEST(NcdevmemOptionsTest, HelpHasGroupsExamplesAndTheExitStatus) {
   }
 }
 
+TEST(NcdevmemOptionsTest, AddressesOfBothFamiliesCanBeGivenAtOnce) {
+  const NcdevmemOptions listens =
+      ParseGood({"-l", "-s", "192.0.2.2,2001:db8::2/64", "--kernel-address",
+                 "192.0.2.1/24,2001:db8::1/64", "--gateway", "192.0.2.1,2001:db8::1"});
+  const SessionOptions session = listens.ToSessionOptions();
+  EXPECT_EQ(session.addresses, (std::vector<std::string>{"192.0.2.2", "2001:db8::2/64"}));
+  EXPECT_EQ(session.kernel_address, "192.0.2.1/24,2001:db8::1/64");
+  EXPECT_EQ(session.gateway, "192.0.2.1,2001:db8::1");
+  const NcdevmemOptions connects = ParseGood({"-s", "2001:db8::1", "-c", "192.0.2.2,2001:db8::2"});
+  EXPECT_EQ(connects.ToSessionOptions().addresses,
+            (std::vector<std::string>{"192.0.2.2", "2001:db8::2"}));
+}
+
+TEST(NcdevmemOptionsTest, ThePartOfAListThatIsNoAddressIsNamed) {
+  EXPECT_NE(Refusal({"-l", "-s", "192.0.2.2,2001:db8::g"}).find("\"2001:db8::g\""),
+            std::string::npos);
+  EXPECT_NE(Refusal({"-l", "-s", "192.0.2.2,"}).find("\"\" is no IP address"), std::string::npos);
+  EXPECT_NE(Refusal({"-s", "192.0.2.1,2001:db8::1", "-c", "192.0.2.2"}).find("several servers"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace devmem

@@ -67,6 +67,7 @@ class Receiver {
   absl::Status BindRegion(const std::vector<uint32_t>& queues);
   absl::Status SetUpPolicy();
   absl::Status ListenOnAll();
+  absl::Status ListenOn(const std::string& address);
   absl::Status ConnectToServer();
   absl::Status ReceiveAll();
   void TearDown();

@@ -7,9 +7,11 @@
 
 #include <cerrno>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netmem/wire/ip_address.h"
 #include "provider/posix_error.h"
 #include "provider/unique_fd.h"
 #include "tools/ncdevmem_receive.h"
@@ -47,8 +49,23 @@ absl::StatusOr<std::vector<uint8_t>> ReadMessage(const std::string& path, const 
   return bytes;
 }
 
-std::string WithoutPrefixLength(const std::string& address) {
-  return address.substr(0, address.find('/'));
+bool IsV4(absl::string_view address) {
+  const std::optional<IpAddress> parsed = ParseIpAddress(address);
+  return parsed.has_value() && parsed->is_v4();
+}
+
+// "192.0.2.2:5201" or "[2001:db8::2]:5201".
+std::string Endpoint(absl::string_view address, uint16_t port) {
+  return IsV4(address) ? absl::StrCat(address, ":", port) : absl::StrCat("[", address, "]:", port);
+}
+
+// The one of our addresses that is of the server's family; empty leaves the choice to the session.
+std::string OursLike(absl::string_view server, absl::string_view ours) {
+  for (const std::string& text : SplitAddresses(ours)) {
+    std::string address = WithoutPrefixLength(text);
+    if (IsV4(address) == IsV4(server)) return address;
+  }
+  return "";
 }
 
 }  // namespace
@@ -122,7 +139,16 @@ std::optional<BindingId> Receiver::BindingOf(uint32_t queue_index) const {
 }
 
 absl::Status Receiver::ListenOnAll() {
-  const std::string address = WithoutPrefixLength(options_.server_address);
+  for (const std::string& text : SplitAddresses(options_.server_address)) {
+    const absl::Status status = ListenOn(WithoutPrefixLength(text));
+    if (!status.ok()) return status;
+  }
+  hooks_.ready();
+  return absl::OkStatus();
+}
+
+absl::Status Receiver::ListenOn(const std::string& address) {
+  const size_t first = ports_.size();
   const uint32_t count = options_.unbound ? 1 : options_.queue_count;
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t port = options_.port == 0 ? 0 : options_.port + i;
@@ -138,10 +164,9 @@ absl::Status Receiver::ListenOnAll() {
     if (!listener.ok()) return listener.status();
     ports_.push_back(Port{*std::move(listener), false});
   }
-  for (const Port& port : ports_) {
-    hooks_.listening(absl::StrCat(address, ":", port.listener->port()));
+  for (size_t i = first; i < ports_.size(); ++i) {
+    hooks_.listening(Endpoint(address, ports_[i].listener->port()));
   }
-  hooks_.ready();
   return absl::OkStatus();
 }
 
@@ -152,9 +177,10 @@ absl::Status Receiver::ConnectToServer() {
     if (!read.ok()) return read.status();
     request = *std::move(read);
   }
-  ConnectOptions connect{.address = WithoutPrefixLength(options_.server_address),
+  const std::string server = WithoutPrefixLength(options_.server_address);
+  ConnectOptions connect{.address = server,
                          .port = options_.port,
-                         .local_address = WithoutPrefixLength(options_.own_address)};
+                         .local_address = OursLike(server, options_.own_address)};
   if (!options_.unbound) connect.queue = options_.first_queue;
   const Nanos deadline = session_->Now() + options_.connect_timeout_s * kSecond;
   auto connection = session_->Connect(connect, BindingOf(0), deadline);

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import unittest
 
-from peers_case import BIN, ROOT, WATCHDOG_S, PeerCase
+from peers_case import BIN, ROOT, V6, WATCHDOG_S, PeerCase
 
 BYTES = 32 << 20
 
@@ -29,7 +29,8 @@ class DemoTest(PeerCase):
     PROGRAMS = ("ping",)
 
     def command(self, *options):
-        return [ROOT / "tools" / "demo", "--bin", BIN, "--bytes", str(BYTES), *options]
+        return [ROOT / "tools" / "demo", "--bin", BIN, "--bytes", str(BYTES), "--family",
+                "6" if V6 else "4", *options]
 
     def run_demo(self, *options, **environment):
         return subprocess.run(self.command(*options), stdin=subprocess.DEVNULL, capture_output=True,

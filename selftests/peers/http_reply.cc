@@ -4,7 +4,8 @@
 // Started by peers_test.py in a network namespace, for a load tool that opens and closes many
 // connections.
 //
-// usage: http_reply REQUESTS     prints `ready`, ends when so many requests were answered and no
+// usage: http_reply REQUESTS ADDRESS KERNEL_ADDRESS/BITS
+//                                prints `ready`, ends when so many requests were answered and no
 //                                connection is open, and prints one JSON object. Single thread,
 //                                inline session.
 
@@ -87,16 +88,16 @@ bool StepAll(Listener& listener, std::list<Exchange>* exchanges, Served* served)
   return did;
 }
 
-int Main(uint32_t requests) {
+int Main(uint32_t requests, const char* address, const char* kernel_address) {
   SessionOptions options;
-  options.addresses = {"192.0.2.2/24"};
-  options.kernel_address = "192.0.2.1/24";
+  options.addresses = {address};
+  options.kernel_address = kernel_address;
   options.backend = Backend::kStack;
   const std::unique_ptr<Session> session = OrDie(Session::Open(options));
   const std::unique_ptr<Region> region = OrDie(session->Allocate({.bytes = kRegionBytes}));
   const BindingId binding = OrDie(session->Bind(*region, {.queues = {1}}));
   const std::unique_ptr<Listener> listener =
-      OrDie(session->Listen({.address = "192.0.2.2", .port = 8080}, binding));
+      OrDie(session->Listen({.address = address, .port = 8080}, binding));
   SayReady();
 
   std::list<Exchange> exchanges;
@@ -118,9 +119,10 @@ int Main(uint32_t requests) {
 }  // namespace devmem::peers
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: http_reply REQUESTS\n");
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: http_reply REQUESTS ADDRESS KERNEL_ADDRESS/BITS\n");
     return 2;
   }
-  return devmem::peers::Main(static_cast<uint32_t>(std::strtoul(argv[1], nullptr, 10)));
+  const auto requests = static_cast<uint32_t>(std::strtoul(argv[1], nullptr, 10));
+  return devmem::peers::Main(requests, argv[2], argv[3]);
 }

@@ -24,10 +24,20 @@ import netns  # noqa: E402  (found through the path above)
 BIN = pathlib.Path(os.environ.get("DEVMEM_BIN", ROOT / "build" / "debug" / "bin"))
 PEERS = pathlib.Path(os.environ.get("DEVMEM_PEERS", BIN.parent / "selftests" / "peers"))
 
-OURS = "192.0.2.2"
-KERNELS = "192.0.2.1"
+# Every test runs over both families: ctest sets this to 6 for the twins.
+V6 = os.environ.get("DEVMEM_FAMILY", "4") == "6"
+OURS, KERNELS, PREFIX_BITS = ("2001:db8::2", "2001:db8::1", 64) if V6 else (
+    "192.0.2.2", "192.0.2.1", 24)
+KERNEL_ADDRESS = f"{KERNELS}/{PREFIX_BITS}"
+LOOPBACK = "::1" if V6 else "127.0.0.1"
+IP_HEADER_BYTES = 40 if V6 else 20
 PORT = 5201
 WATCHDOG_S = 120  # For one program; only what hangs takes so long.
+
+
+def in_url(address):
+    """The address as it stands in front of a port."""
+    return f"[{address}]" if ":" in address else address
 
 
 def why_not():
@@ -36,6 +46,8 @@ def why_not():
         return "needs root, to make network namespaces and a TAP device"
     if not os.path.exists("/dev/net/tun"):
         return "needs /dev/net/tun; load the module tun"
+    if V6 and not os.path.exists("/proc/net/if_inet6"):
+        return "needs IPv6 in the kernel"
     try:
         netns.Namespace().close()
     except (netns.Failed, OSError) as error:
@@ -85,13 +97,13 @@ class PeerCase(unittest.TestCase):
     def start_receiver(self, *options):
         """Starts ncdevmem as a listener on a new TAP; returns it once it accepts connections."""
         return self.namespace.start_when_ready(
-            BIN / "ncdevmem", "-l", "-s", OURS, "-p", PORT, "--kernel-address", f"{KERNELS}/24",
+            BIN / "ncdevmem", "-l", "-s", OURS, "-p", PORT, "--kernel-address", KERNEL_ADDRESS,
             "--sha256", "--json", "--quiet", *options, timeout_s=WATCHDOG_S, stdout=subprocess.PIPE)
 
     def start_client(self, *options):
         """Starts ncdevmem as a client of the kernel's side."""
         return self.namespace.start(
-            BIN / "ncdevmem", "-s", KERNELS, "-c", OURS, "--kernel-address", f"{KERNELS}/24",
+            BIN / "ncdevmem", "-s", KERNELS, "-c", OURS, "--kernel-address", KERNEL_ADDRESS,
             "--sha256", "--json", "--quiet", *options, stdout=subprocess.PIPE)
 
     def wait_until_listening(self, port):

@@ -5,7 +5,7 @@ under load, and the example of the tutorial."""
 import re
 import unittest
 
-from peers_case import BIN, KERNELS, OURS, PEERS, PORT, PeerCase
+from peers_case import BIN, KERNEL_ADDRESS, LOOPBACK, OURS, PEERS, PORT, PeerCase, in_url
 
 
 class TwoRegionsTest(PeerCase):
@@ -13,7 +13,7 @@ class TwoRegionsTest(PeerCase):
 
     def test_each_steered_stream_lands_in_its_own_region(self):
         contents = [self.content(16 << 20, seed) for seed in (1, 2, 3)]
-        receiver = self.start_program(PEERS / "two_regions")
+        receiver = self.start_program(PEERS / "two_regions", OURS, KERNEL_ADDRESS)
         senders = [self.shell(f"exec nc -N {OURS} {PORT + index} <{path}")
                    for index, (path, _) in enumerate(contents)]
         self.assert_ends_well(*senders)
@@ -32,9 +32,9 @@ class WebLoadTest(PeerCase):
     REQUESTS = 500
 
     def test_every_connection_of_a_load_tool_is_answered_and_closed(self):
-        server = self.start_program(PEERS / "http_reply", self.REQUESTS)
+        server = self.start_program(PEERS / "http_reply", self.REQUESTS, OURS, KERNEL_ADDRESS)
         load = self.namespace.run("ab", "-n", self.REQUESTS, "-c", 50,
-                                  f"http://{OURS}:8080/").stdout
+                                  f"http://{in_url(OURS)}:8080/").stdout
         self.assertRegex(load, rf"Complete requests:\s+{self.REQUESTS}\n")
         self.assertRegex(load, r"Failed requests:\s+0\n")
         self.assertIsNone(re.search(r"Non-2xx", load), load)
@@ -64,10 +64,10 @@ class ExampleTest(PeerCase):
         return [int(match.group(1)) for match in found]
 
     def test_the_example_says_where_each_piece_landed(self):
-        self.assertEqual(sum(self.landed_bytes(OURS, f"{KERNELS}/24")), self.SIZE)
+        self.assertEqual(sum(self.landed_bytes(OURS, KERNEL_ADDRESS)), self.SIZE)
 
     def test_the_example_also_runs_over_the_copy_backend(self):
-        self.assertEqual(sum(self.landed_bytes("127.0.0.1", "copy")), self.SIZE)
+        self.assertEqual(sum(self.landed_bytes(LOOPBACK, "copy")), self.SIZE)
 
 
 if __name__ == "__main__":

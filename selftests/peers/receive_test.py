@@ -7,9 +7,11 @@ import re
 import subprocess
 import unittest
 
-from peers_case import KERNELS, OURS, PORT, WATCHDOG_S, PeerCase
+from peers_case import (BIN, IP_HEADER_BYTES, KERNELS, OURS, PORT, V6, WATCHDOG_S, PeerCase,
+                        in_url)
 
 SIZE = 32 << 20
+ICMP_HEADER_BYTES = 8
 
 
 class NetcatTest(PeerCase):
@@ -53,7 +55,7 @@ class SocatTest(PeerCase):
     def test_what_socat_sends_lands_unchanged(self):
         path, sha256 = self.content(SIZE)
         receiver = self.start_receiver()
-        sender = self.namespace.start("socat", "-u", f"FILE:{path}", f"TCP:{OURS}:{PORT}")
+        sender = self.namespace.start("socat", "-u", f"FILE:{path}", f"TCP:{in_url(OURS)}:{PORT}")
         self.assert_ends_well(sender)
         self.assert_landed(self.result_of(receiver), SIZE, sha256)
 
@@ -69,7 +71,7 @@ class CurlTest(PeerCase):
         landed = self.folder / "landed"
         receiver = self.start_receiver("--reply", reply, "--reply-after", SIZE, "-o", landed)
         upload = self.namespace.start("curl", "-sS", "--fail", "-H", "Expect:", "-T", path,
-                                      f"http://{OURS}:{PORT}/upload", "-w", "%{http_code}",
+                                      f"http://{in_url(OURS)}:{PORT}/upload", "-w", "%{http_code}",
                                       stdout=subprocess.PIPE)
         self.assert_ends_well(upload)
         self.assertEqual(upload.output, "201")
@@ -101,10 +103,10 @@ class NginxTest(PeerCase):
               fastcgi_temp_path {self.folder}/fastcgi;
               uwsgi_temp_path {self.folder}/uwsgi;
               scgi_temp_path {self.folder}/scgi;
-              server {{ listen {KERNELS}:80; root {self.folder}; sendfile on; }}
+              server {{ listen {in_url(KERNELS)}:80; root {self.folder}; sendfile on; }}
             }}""")
         # The address belongs to the TAP that ncdevmem has yet to make.
-        self.namespace.sysctl("net.ipv4.ip_nonlocal_bind", 1)
+        self.namespace.sysctl(f"net.ipv{6 if V6 else 4}.ip_nonlocal_bind", 1)
         server = self.namespace.start("nginx", "-e", self.folder / "error.log", "-c", configuration,
                                       stderr=subprocess.PIPE)
         self.wait_until_listening(80)
@@ -114,8 +116,8 @@ class NginxTest(PeerCase):
         path, sha256 = self.content(self.SIZE)
         server = self.start_nginx()
         request = self.folder / "request"
-        request.write_text(f"GET /{path.name} HTTP/1.1\r\nHost: {KERNELS}\r\nConnection: close\r\n"
-                           "\r\n")
+        request.write_text(f"GET /{path.name} HTTP/1.1\r\nHost: {in_url(KERNELS)}\r\n"
+                           "Connection: close\r\n\r\n")
         landed = self.folder / "landed"
         client = self.start_client("--send", request, "-p", 80, "-o", landed)
         result = self.result_of(client)
@@ -138,12 +140,50 @@ class PingTest(PeerCase):
 
     def test_pings_of_every_size_that_fits_a_frame_are_answered(self):
         receiver = self.start_receiver()
-        for size in (0, 1, 56, 1000, 1472):
+        for size in (0, 1, 56, 1000, 1500 - IP_HEADER_BYTES - ICMP_HEADER_BYTES):
             said = self.namespace.run("ping", "-q", "-c", 5, "-i", "0.01", "-W", 5, "-s", size,
                                       OURS).stdout
             self.assertIsNotNone(re.search(r"5 packets transmitted, 5 received", said), said)
         self.assert_ends_well(self.shell(f"echo end | nc -N {OURS} {PORT}"))
         self.assert_landed(self.result_of(receiver), 4, hashlib.sha256(b"end\n").hexdigest())
+
+    def test_fragments_of_the_kernels_are_dropped_and_counted(self):
+        receiver = self.start_receiver()
+        self.assert_ends_well(self.namespace.start("ping", "-q", "-c", 1, "-W", 5, OURS,
+                                                   stdout=subprocess.DEVNULL))
+        said = self.namespace.run("ping", "-q", "-c", 3, "-i", "0.01", "-W", 1, "-s", 3000, OURS,
+                                  check=False).stdout
+        self.assertIsNotNone(re.search(r"3 packets transmitted, 0 received", said), said)
+        self.assert_ends_well(self.shell(f"echo end | nc -N {OURS} {PORT}"))
+        result = self.result_of(receiver)
+        # Each ping is three packets, and none of them is a whole one.
+        self.assertEqual(result["statistics"]["drop.fragment"], 9)
+        self.assertEqual(result["statistics"]["echo_replies"], 1)
+        self.assert_landed(result, 4, hashlib.sha256(b"end\n").hexdigest())
+
+
+class BothFamiliesTest(PeerCase):
+    PROGRAMS = ("nc",)
+    ADDRESSES = ("192.0.2.2", "2001:db8::2")
+    KERNEL = "192.0.2.1/24,2001:db8::1/64"
+
+    def test_one_receiver_serves_both_families_at_once(self):
+        contents = [self.content(8 << 20, seed) for seed in (1, 2)]
+        receiver = self.namespace.start_when_ready(
+            BIN / "ncdevmem", "-l", "-s", ",".join(self.ADDRESSES), "-p", PORT, "--kernel-address",
+            self.KERNEL, "--sha256", "--json", "--quiet", "--count", 2, timeout_s=WATCHDOG_S,
+            stdout=subprocess.PIPE)
+        senders = [self.shell(f"exec nc -N {address} {PORT} <{path}")
+                   for address, (path, _) in zip(self.ADDRESSES, contents)]
+        self.assert_ends_well(*senders)
+        result = self.result_of(receiver)
+        landed = {stream["local"]: stream["sha256"] for stream in result["streams"]}
+        self.assertEqual(landed, {f"{in_url(address)}:{PORT}": sha256
+                                  for address, (_, sha256) in zip(self.ADDRESSES, contents)})
+        self.assertEqual((result["net_iovs_leaked"], result["missteered_bytes"]), (0, 0))
+        # Headers of two lengths: where the guess was too long, some payload took the other way.
+        self.assertLessEqual(result["payload_bytes_bounced"], result["bytes"] // 1000)
+        self.assert_nothing_left()
 
 
 class StarvationTest(PeerCase):

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import unittest
 
-from peers_case import BIN, KERNELS, OURS, PORT, WATCHDOG_S, PeerCase
+from peers_case import (BIN, KERNEL_ADDRESS, KERNELS, LOOPBACK, OURS, PORT, V6, WATCHDOG_S,
+                        PeerCase, in_url)
 
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -20,7 +21,7 @@ def without(*capabilities):
 
 
 class RefusalCase(PeerCase):
-    LISTEN = ("-l", "-s", OURS, "-p", PORT, "--kernel-address", f"{KERNELS}/24", "--quiet",
+    LISTEN = ("-l", "-s", OURS, "-p", PORT, "--kernel-address", KERNEL_ADDRESS, "--quiet",
               "--backend", "stack")
 
     def refused(self, status, *options, prefix=(), program=BIN / "ncdevmem"):
@@ -49,8 +50,8 @@ class CommandLineTest(RefusalCase):
                          1 << 40, "ask for less")
 
     def test_what_is_no_address_is_refused(self):
-        self.assert_says(self.refused(EXIT_USAGE, "-l", "-s", "192.0.2.300"), "192.0.2.300",
-                         "is no IP address")
+        wrong = "2001:db8::g" if V6 else "192.0.2.300"
+        self.assert_says(self.refused(EXIT_USAGE, "-l", "-s", wrong), wrong, "is no IP address")
 
     def test_an_unknown_provider_is_answered_with_those_that_exist(self):
         self.assert_says(self.refused(EXIT_FAILED, *self.LISTEN, "--provider", "cuda"), "cuda",
@@ -63,7 +64,7 @@ class AddressTest(RefusalCase):
         self.assert_says(said, PORT, "in use")
 
     def test_a_port_that_the_kernel_uses_already_is_refused(self):
-        listen = ("-l", "-s", "127.0.0.1", "-p", PORT, "--backend", "copy", "--quiet")
+        listen = ("-l", "-s", LOOPBACK, "-p", PORT, "--backend", "copy", "--quiet")
         holder = self.namespace.start_when_ready(BIN / "ncdevmem", *listen)
         self.assertIn("in use", self.refused(EXIT_FAILED, *listen))
         holder.stop()
@@ -80,8 +81,8 @@ class AddressTest(RefusalCase):
 
     def test_a_server_that_refuses_the_connection_is_named(self):
         said = self.refused(EXIT_FAILED, "-s", KERNELS, "-c", OURS, "--kernel-address",
-                            f"{KERNELS}/24", "-p", PORT, "--backend", "stack", "--quiet")
-        self.assert_says(said, f"{KERNELS}:{PORT}", "refused")
+                            KERNEL_ADDRESS, "-p", PORT, "--backend", "stack", "--quiet")
+        self.assert_says(said, f"{in_url(KERNELS)}:{PORT}", "refused")
 
 
 class RightsTest(RefusalCase):

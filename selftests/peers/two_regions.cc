@@ -4,6 +4,8 @@
 // queue of its own, and one into host memory without a flow rule. Started by peers_test.py in a
 // network namespace; the peers connect to ports 5201, 5202 and 5203. Prints `ready`, and at the end
 // one JSON object with what each stream brought. Single thread, inline session.
+//
+// usage: two_regions ADDRESS KERNEL_ADDRESS/BITS
 
 #include <memory>
 #include <optional>
@@ -21,13 +23,14 @@ constexpr uint16_t kFirstPort = 5201;
 // One listener and the one connection that it gets.
 class Stream {
  public:
-  Stream(Session& session, uint16_t port, std::optional<uint32_t> queue) : session_(session) {
+  Stream(Session& session, const char* address, uint16_t port, std::optional<uint32_t> queue)
+      : session_(session) {
     if (queue.has_value()) {
       region_ = OrDie(session.Allocate({.bytes = kRegionBytes}));
       view_.emplace(OrDie(RegionView::Map(*region_)));
       binding_ = OrDie(session.Bind(*region_, {.queues = {*queue}}));
     }
-    listener_ = OrDie(session.Listen({.address = "192.0.2.2", .port = port}, binding_));
+    listener_ = OrDie(session.Listen({.address = address, .port = port}, binding_));
   }
 
   bool ended() const { return ended_; }
@@ -105,16 +108,16 @@ class Stream {
   bool ended_ = false;
 };
 
-int Main() {
+int Main(const char* address, const char* kernel_address) {
   SessionOptions options;
-  options.addresses = {"192.0.2.2/24"};
-  options.kernel_address = "192.0.2.1/24";
+  options.addresses = {address};
+  options.kernel_address = kernel_address;
   options.queue_count = 3;
   options.backend = Backend::kStack;
   const std::unique_ptr<Session> session = OrDie(Session::Open(options));
-  Stream first(*session, kFirstPort, 1);
-  Stream second(*session, kFirstPort + 1, 2);
-  Stream unsteered(*session, kFirstPort + 2, std::nullopt);
+  Stream first(*session, address, kFirstPort, 1);
+  Stream second(*session, address, kFirstPort + 1, 2);
+  Stream unsteered(*session, address, kFirstPort + 2, std::nullopt);
   SayReady();
 
   const Nanos give_up = session->Now() + kTestTimeMax;
@@ -139,4 +142,10 @@ int Main() {
 }  // namespace
 }  // namespace devmem::peers
 
-int main() { return devmem::peers::Main(); }
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: two_regions ADDRESS KERNEL_ADDRESS/BITS\n");
+    return 2;
+  }
+  return devmem::peers::Main(argv[1], argv[2]);
+}

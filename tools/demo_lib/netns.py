@@ -222,5 +222,7 @@ def join_with_veth(left, right, left_address, right_address):
     left.run("ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth0", "netns",
              str(right.pid))
     for namespace, address in ((left, left_address), (right, right_address)):
-        namespace.run("ip", "address", "add", address, "dev", "veth0")
+        # Nobody has to look for a second owner of an IPv6 address.
+        nodad = ("nodad",) if ":" in address else ()
+        namespace.run("ip", "address", "add", address, "dev", "veth0", *nodad)
         namespace.run("ip", "link", "set", "veth0", "up")

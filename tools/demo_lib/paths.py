@@ -5,6 +5,7 @@ connection from the same kernel sender with the same content; sender and receive
 same way in all of them."""
 
 import contextlib
+import dataclasses
 import json
 import re
 import signal
@@ -13,8 +14,6 @@ import subprocess
 import measure
 from netns import Failed, Namespace, join_with_veth, realtime_allowed
 
-OURS, KERNELS = "192.0.2.2", "192.0.2.1"
-COPY_SENDER, COPY_RECEIVER = "198.18.0.1", "198.18.0.2"
 PORT, UNSTEERED_PORT = 5201, 5202
 
 # A run that takes longer than this per byte hangs: 20 Mbit/s.
@@ -25,13 +24,31 @@ UNSTEERED_BYTES_MAX = 16 << 20
 BLEMISHES = ("payload_bytes_bounced", "missteered_bytes", "net_iovs_leaked")
 
 
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """The addresses of one IP version, for the TAP and for the veth pair of the copies."""
+    ours: str
+    kernels: str
+    copy_sender: str
+    copy_receiver: str
+    prefix_bits: int
+
+    def with_prefix(self, address):
+        return f"{address}/{self.prefix_bits}"
+
+
+FAMILIES = {"4": Family("192.0.2.2", "192.0.2.1", "198.18.0.1", "198.18.0.2", 24),
+            "6": Family("2001:db8::2", "2001:db8::1", "2001:db8:1::1", "2001:db8:1::2", 64)}
+
+
 class Programs:
     """Where the built programs are, and what every run of them shares."""
 
-    def __init__(self, folder, seed, region_bytes):
+    def __init__(self, folder, seed, region_bytes, family):
         self._folder = folder
         self.pattern = f"demo-block:{seed}"
         self.region_bytes = region_bytes
+        self.family = family
         self.receiver_cpu, self.sender_cpu = measure.pinned_cpus()
         self._realtime = realtime_allowed()
 
@@ -95,16 +112,17 @@ class DevmemPath:
         self._namespace = stack.enter_context(Namespace())
 
     def _start(self, *options, timed):
+        family = self._programs.family
         return self._programs.start_receiver(
-            self._namespace, self._programs.path("ncdevmem"), "-l", "-s", OURS, "-p", PORT,
-            "--kernel-address", f"{KERNELS}/24", "--backend", "stack", "--steering", self._steering,
-            "--region-size", self._programs.region_bytes, "--json", "--quiet", *options,
-            timed=timed)
+            self._namespace, self._programs.path("ncdevmem"), "-l", "-s", family.ours, "-p", PORT,
+            "--kernel-address", family.with_prefix(family.kernels), "--backend", "stack",
+            "--steering", self._steering, "--region-size", self._programs.region_bytes, "--json",
+            "--quiet", *options, timed=timed)
 
     def timed_run(self, byte_count):
         """Nobody reads a byte of payload on the CPU."""
-        report, figures = _timed(self._programs, self._start(timed=True), self._namespace, OURS,
-                                 byte_count)
+        report, figures = _timed(self._programs, self._start(timed=True), self._namespace,
+                                 self._programs.family.ours, byte_count)
         for name in BLEMISHES:
             figures[name] = report[name]
         return figures
@@ -113,17 +131,18 @@ class DevmemPath:
         """Both sides hash the stream while it flows; a ping and a connection without a flow rule
         run beside it. Returns the receiver's report, the sender's, the ping's and the unsteered
         one's."""
+        ours = self._programs.family.ours
         # An empty connection at the end lets the receiver finish after everything else has.
         receiver = self._start("--sha256", "--unsteered-port", UNSTEERED_PORT, "--count", 2,
                                timed=False)
-        ping = self._namespace.start("ping", "-q", "-i", "0.2", OURS, stdout=subprocess.PIPE)
+        ping = self._namespace.start("ping", "-q", "-i", "0.2", ours, stdout=subprocess.PIPE)
         unsteered_bytes = max(1, min(UNSTEERED_BYTES_MAX, byte_count // 16))
-        beside = self._programs.start_sender(self._namespace, OURS, UNSTEERED_PORT, unsteered_bytes,
+        beside = self._programs.start_sender(self._namespace, ours, UNSTEERED_PORT, unsteered_bytes,
                                              hashed=True)
-        sender = self._programs.start_sender(self._namespace, OURS, PORT, byte_count, hashed=True)
+        sender = self._programs.start_sender(self._namespace, ours, PORT, byte_count, hashed=True)
         sent, sent_beside = report_of(sender, byte_count), report_of(beside, unsteered_bytes)
         pings = _end_ping(ping)
-        last = self._programs.start_sender(self._namespace, OURS, PORT, 0, hashed=False)
+        last = self._programs.start_sender(self._namespace, ours, PORT, 0, hashed=False)
         report_of(last, 0)
         report = report_of(receiver, byte_count)
         return report, sent, pings, _unsteered(report, sent_beside)
@@ -152,13 +171,16 @@ class CopyPath:
         self._programs = programs
         self._sender = stack.enter_context(Namespace())
         self._receiver = stack.enter_context(Namespace())
-        join_with_veth(self._sender, self._receiver, f"{COPY_SENDER}/24", f"{COPY_RECEIVER}/24")
+        family = programs.family
+        join_with_veth(self._sender, self._receiver, family.with_prefix(family.copy_sender),
+                       family.with_prefix(family.copy_receiver))
 
     def timed_run(self, byte_count, mode):
+        address = self._programs.family.copy_receiver
         receiver = self._programs.start_receiver(
             self._receiver, self._programs.path("copy_baseline"), "--mode", mode, "--listen",
-            COPY_RECEIVER, "--port", PORT, "--region-size", self._programs.region_bytes, timed=True)
-        _, figures = _timed(self._programs, receiver, self._sender, COPY_RECEIVER, byte_count)
+            address, "--port", PORT, "--region-size", self._programs.region_bytes, timed=True)
+        _, figures = _timed(self._programs, receiver, self._sender, address, byte_count)
         return figures
 
 
