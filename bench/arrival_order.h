@@ -21,6 +21,10 @@ class ArrivalOrder {
       : late_by_(disorder == Disorder::kNone      ? 0
                  : disorder == Disorder::kReorder ? 3
                                                   : 16) {}
+  // The stream goes on where `before` stopped, at the end of a hundred.
+  ArrivalOrder(Disorder disorder, const ArrivalOrder& before) : ArrivalOrder(disorder) {
+    arrived_ = before.arrived_;
+  }
 
   // The number, from 0, of the segment that arrives next. Of each hundred, number 50 is late.
   uint64_t Next() {

@@ -21,6 +21,8 @@ namespace devmem::bench {
 
 class ReplySinkQueue final : public RxQueue {
  public:
+  static constexpr size_t kSlots = 128;  // Frames that are kept.
+
   explicit ReplySinkQueue(RxQueue& receiver) : receiver_(receiver) {}
 
   bool Transmit(const TxFrame& frame) override {
@@ -30,9 +32,9 @@ class ReplySinkQueue final : public RxQueue {
     return true;
   }
   uint64_t sent() const { return sent_; }
-  // The header of the last frame; empty before the first.
-  std::span<const uint8_t> last() const {
-    const Slot& slot = slots_[(sent_ - 1) % kSlots];
+  // The header of the last frame, or of the one `back` before it; empty before the first.
+  std::span<const uint8_t> last(uint64_t back = 0) const {
+    const Slot& slot = slots_[(sent_ - 1 - back) % kSlots];
     return std::span(slot.header).first(sent_ == 0 ? 0 : slot.bytes);
   }
 
@@ -44,7 +46,6 @@ class ReplySinkQueue final : public RxQueue {
   const RxQueueStats& stats() const override { return receiver_.stats(); }
 
  private:
-  static constexpr size_t kSlots = 128;
   struct Slot {
     uint32_t bytes = 0;
     std::array<uint8_t, kTcpFrameHeaderBytesMax> header;

@@ -4,6 +4,7 @@
 
 #include "bench/rx_rig.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -54,6 +55,7 @@ namespace {
 
 constexpr uint16_t kOurPort = 5201;
 constexpr uint16_t kPeerPortFirst = 20'000;
+constexpr uint32_t kPeerPorts = 40'000;  // Of one peer's address.
 constexpr IpAddress kOurAddress = IpAddress::FromV4(0xc6120002);   // 198.18.0.2
 constexpr IpAddress kPeerAddress = IpAddress::FromV4(0xc6120001);  // 198.18.0.1
 constexpr MacAddress kPeerMac({2, 0, 0, 0, 0, 9});
@@ -63,6 +65,8 @@ constexpr Nanos kBurstPeriod = 30 * kMicrosecond;
 
 // Where the fields that change lie in a header of Ethernet, IPv4 and TCP with a timestamp.
 constexpr size_t kSeqOffset = 14 + 20 + 4;
+constexpr size_t kPortOffset = 14 + 20 + 2;
+constexpr size_t kFlagsOffset = 14 + 20 + 13;
 constexpr size_t kTimestampOffset = 14 + 20 + 20 + 4;
 constexpr uint32_t kSegmentHeaderBytes = 14 + 20 + 20 + 12;
 
@@ -76,6 +80,13 @@ T OrDie(absl::StatusOr<T> result) {
   std::exit(1);
 }
 
+// Until the window is open and acknowledgments are no longer sent at once: a multiple of the period
+// in which segments come late.
+constexpr uint32_t kWarmUpSegments = 100;
+static_assert(kWarmUpSegments >= 2 * kQuickAckSegments);
+
+constexpr uint32_t kHoleSegmentsMax = 17;
+
 uint32_t MillisecondsOf(Nanos now) { return static_cast<uint32_t>(now / kMillisecond); }
 
 }  // namespace
@@ -87,20 +98,20 @@ BenchMemory::BenchMemory(uint64_t bytes, bool device) {
                                 kFramePayloadBytesMax));
 }
 
-RxRig::RxRig(uint64_t region_bytes)
-    : device_(region_bytes, true),
+RxRig::RxRig(const RxRigOptions& options)
+    : device_(options.region_bytes, true),
       host_(1 << 20, false),
-      addresses_(OrDie(Addresses::Create({"198.18.0.2/15"}, ""))) {}
+      addresses_(OrDie(Addresses::Create({"198.18.0.2/15"}, {}))),
+      options_(options) {}
 
 RxRig::~RxRig() {
   if (worker_ != nullptr) worker_->Unbind(now_);
 }
 
-absl::StatusOr<std::unique_ptr<RxRig>> RxRig::Create(uint32_t flow_count, uint64_t region_bytes) {
-  std::unique_ptr<RxRig> rig(new RxRig(region_bytes));
-  rig->peers_.resize(flow_count);
+absl::StatusOr<std::unique_ptr<RxRig>> RxRig::Create(const RxRigOptions& options) {
+  std::unique_ptr<RxRig> rig(new RxRig(options));
   absl::Status started = rig->Start();
-  for (uint32_t index = 0; started.ok() && index < flow_count; ++index) started = rig->Open(index);
+  if (started.ok()) started = rig->OpenAll();
   if (!started.ok()) return started;
   return rig;
 }
@@ -117,76 +128,114 @@ absl::Status RxRig::Start() {
   absl::Status status = nic_->Start({&host, 1});
   if (!status.ok()) return status;
 
+  Worker::Config config;
+  config.tcp.connections_max = std::max(4096u, options_.flow_count + options_.idle_count + 1024);
   absl::StatusOr<std::unique_ptr<Worker>> worker =
-      Worker::Create(Worker::Config(), nic_.get(), host, &addresses_, &rings_);
+      Worker::Create(config, nic_.get(), host, &addresses_, &rings_);
   if (!worker.ok()) return worker.status();
   worker_ = *std::move(worker);
   status = worker_->Bind(device_.queue_memory());
   if (!status.ok()) return status;
   status = nic_->AddRule({.local_port = kOurPort}, 0).status();
   if (!status.ok()) return status;
-  return worker_->engine().Listen(kOurAddress, kOurPort, kBacklogDefault, /*bound=*/true).status();
+  return worker_->engine().Listen(kOurAddress, kOurPort, kBacklogMax, /*bound=*/true).status();
 }
 
-TcpFrameSpec RxRig::SpecFor(uint32_t index) const {
+// Those that send are spread evenly among the idle ones.
+absl::Status RxRig::OpenAll() {
+  const uint32_t every = 1 + options_.idle_count / std::max(1u, options_.flow_count);
+  peers_.reserve(options_.flow_count);
+  for (uint32_t number = 0; number < options_.flow_count + options_.idle_count; ++number) {
+    TcpFrameSpec segment;
+    absl::Status opened = Open(number, &segment);
+    if (opened.ok() && number % every == 0 && peers_.size() < options_.flow_count) {
+      opened = MakePeer(peers_.emplace_back(), segment);
+    }
+    if (!opened.ok()) return opened;
+  }
+  return absl::OkStatus();
+}
+
+TcpFrameSpec RxRig::SpecFor(uint32_t number) const {
   return {.source_mac = kPeerMac,
           .destination_mac = link_->a().info().mac,
-          .flow = {.local = kPeerAddress,
+          .flow = {.local = IpAddress::FromV4(kPeerAddress.v4() + 0x100 * (number / kPeerPorts)),
                    .remote = kOurAddress,
-                   .local_port = static_cast<uint16_t>(kPeerPortFirst + index),
+                   .local_port = static_cast<uint16_t>(kPeerPortFirst + number % kPeerPorts),
                    .remote_port = kOurPort},
-          .seq = peers_[index].next,
-          .window = 65535};
+          .seq = SeqNum(kFirstSeq),
+          .flags = kTcpSyn,
+          .window = 65535,
+          .options = {.mss = 1460,
+                      .window_scale = 7,
+                      .sack_permitted = true,
+                      .timestamps = TcpTimestamps{MillisecondsOf(now_), 0}}};
 }
 
-absl::Status RxRig::Open(uint32_t index) {
-  Peer& peer = peers_[index];
-  peer.next = SeqNum(kFirstSeq);
-  TcpFrameSpec syn = SpecFor(index);
-  syn.flags = kTcpSyn;
-  syn.options = {.mss = 1460,
-                 .window_scale = 7,
-                 .sack_permitted = true,
-                 .timestamps = TcpTimestamps{MillisecondsOf(now_), 0}};
+void RxRig::Inject(const TcpFrameSpec& spec) {
   std::array<uint8_t, kTcpFrameHeaderBytesMax> header;
-  link_->a().InjectHeader(0, std::span(header).first(BuildTcpFrame(syn, header)), 0);
-  worker_->Run(now_);
-  const std::span<const uint8_t> reply = nic_->sink().last();
-  if (reply.empty()) return absl::InternalError("the rig's SYN was not answered");
-  const SeqNum our_isn = SeqNum(LoadBe32(&reply[kSeqOffset]));
+  link_->a().InjectHeader(0, std::span(header).first(BuildTcpFrame(spec, header)), 0);
+}
 
-  ++peer.next;
-  TcpFrameSpec segment = SpecFor(index);
-  segment.flags = kTcpAck;
-  segment.ack = our_isn + 1;
-  segment.options = {.timestamps = TcpTimestamps{MillisecondsOf(now_), MillisecondsOf(now_)}};
-  const size_t ack_bytes = BuildTcpFrame(segment, header);
-  link_->a().InjectHeader(0, std::span(header).first(ack_bytes), 0);
+// The initial sequence number with which a SYN was answered. Window updates of others may lie behind
+// the answer.
+std::optional<SeqNum> RxRig::AnswerTo(const TcpFrameSpec& syn) const {
+  for (uint64_t back = 0; back < ReplySinkQueue::kSlots; ++back) {
+    const std::span<const uint8_t> reply = nic_->sink().last(back);
+    if (reply.empty()) break;
+    if (reply[kFlagsOffset] == (kTcpSyn | kTcpAck) &&
+        LoadBe16(&reply[kPortOffset]) == syn.flow.local_port) {
+      return SeqNum(LoadBe32(&reply[kSeqOffset]));
+    }
+  }
+  return std::nullopt;
+}
+
+// Opens one connection; `segment` is then what its data segments are made from.
+absl::Status RxRig::Open(uint32_t number, TcpFrameSpec* segment) {
+  *segment = SpecFor(number);
+  Inject(*segment);
+  worker_->Run(now_);
+  const std::optional<SeqNum> our_isn = AnswerTo(*segment);
+  if (!our_isn.has_value()) return absl::InternalError("the rig's SYN was not answered");
+  segment->ack = *our_isn + 1;
+  ++segment->seq;
+  segment->flags = kTcpAck;
+  segment->options = {.timestamps = TcpTimestamps{MillisecondsOf(now_), MillisecondsOf(now_)}};
+  Inject(*segment);
   worker_->Run(now_);
   if (!worker_->engine().Accept(1).has_value()) {
-    return absl::InternalError(absl::StrCat("flow ", index, " of the rig was not established"));
+    return absl::InternalError(absl::StrCat("flow ", number, " of the rig was not established"));
   }
-  segment.flags = kTcpAck | kTcpPsh;
-  segment.payload_bytes = kSegmentBytes;
-  peer.header_bytes = static_cast<uint32_t>(BuildTcpFrame(segment, peer.header));
+  worker_->engine().ClearChanged();
+  return absl::OkStatus();
+}
+
+absl::Status RxRig::MakePeer(Peer& peer, const TcpFrameSpec& segment) {
+  TcpFrameSpec spec = segment;
+  spec.flags = kTcpAck | kTcpPsh;
+  spec.payload_bytes = kSegmentBytes;
+  peer.first = spec.seq;
+  peer.header_bytes = static_cast<uint32_t>(BuildTcpFrame(spec, peer.header));
   if (peer.header_bytes != kSegmentHeaderBytes) {
     return absl::InternalError(absl::StrCat("a segment has ", peer.header_bytes, " header bytes"));
   }
   if (!WarmUp(peer)) return absl::InternalError("the ring of the rig is too short");
+  peer.order = ArrivalOrder(options_.disorder, peer.order);
   return absl::OkStatus();
 }
 
 bool RxRig::InjectSegment(Peer& peer) {
-  StoreBe32(&peer.header[kSeqOffset], peer.next.value());
+  const SeqNum seq = peer.first + static_cast<uint32_t>(peer.order.Next() * kSegmentBytes);
+  StoreBe32(&peer.header[kSeqOffset], seq.value());
   StoreBe32(&peer.header[kTimestampOffset], MillisecondsOf(now_));
-  peer.next += kSegmentBytes;
   payload_bytes_sent_ += kSegmentBytes;
   return link_->a().InjectHeader(0, std::span(peer.header).first(peer.header_bytes), kSegmentBytes);
 }
 
 bool RxRig::WarmUp(Peer& peer) {
   bool all = true;
-  for (uint32_t i = 0; i < 2 * kQuickAckSegments; ++i) {
+  for (uint32_t i = 0; i < kWarmUpSegments; ++i) {
     all &= InjectSegment(peer);
     Release(Receive());
   }
@@ -203,6 +252,65 @@ bool RxRig::Send() {
   return all;
 }
 
+void RxRig::SendSyns() {
+  now_ += kBurstPeriod;
+  visitors_.clear();
+  for (uint32_t i = 0; i < kBurstSegments; ++i) {
+    // Behind the rig's own flows, and round again when their ports are long free.
+    const uint32_t number = options_.flow_count + options_.idle_count + next_visitor_;
+    next_visitor_ = (next_visitor_ + 1) % (4 * kPeerPorts);
+    visitors_.push_back(SpecFor(number));
+    Inject(visitors_.back());
+  }
+}
+
+void RxRig::SendAcks() {
+  for (uint32_t i = 0; i < kBurstSegments; ++i) {
+    TcpFrameSpec& spec = visitors_[i];
+    spec.ack = AnswerTo(spec).value_or(SeqNum()) + 1;
+    ++spec.seq;
+    spec.flags = kTcpAck;
+    spec.options = {.timestamps = TcpTimestamps{MillisecondsOf(now_), MillisecondsOf(now_)}};
+    Inject(spec);
+  }
+}
+
+void RxRig::SendFins() {
+  for (TcpFrameSpec& spec : visitors_) {
+    spec.flags = kTcpAck | kTcpFin;
+    Inject(spec);
+  }
+}
+
+void RxRig::SendLastAcks() {
+  for (TcpFrameSpec& spec : visitors_) {
+    ++spec.seq;
+    ++spec.ack;
+    spec.flags = kTcpAck;
+    Inject(spec);
+  }
+}
+
+uint32_t RxRig::AcceptAll() {
+  uint32_t accepted = 0;
+  while (worker_->engine().Accept(1).has_value()) ++accepted;
+  worker_->engine().ClearChanged();
+  return accepted;
+}
+
+uint32_t RxRig::CloseEnded() {
+  TcpEngine& engine = worker_->engine();
+  uint32_t closed = 0;
+  for (const uint32_t index : engine.changed()) {
+    if (engine.at(index).state != TcpState::kCloseWait) continue;
+    engine.Detach(engine.at(index), now_);
+    ++closed;
+  }
+  engine.ClearChanged();
+  engine.Flush(now_);
+  return closed;
+}
+
 std::span<const Frag> RxRig::Receive() {
   worker_->Run(now_);
   TcpEngine& engine = worker_->engine();
@@ -216,15 +324,19 @@ std::span<const Frag> RxRig::Receive() {
 }
 
 absl::Status RxRig::Check() const {
-  if (payload_bytes_received_ != payload_bytes_sent_ || refused_ != 0) {
+  // Behind a hole that is open now some segments may wait.
+  const uint64_t waiting = options_.disorder == Disorder::kNone
+                               ? 0
+                               : uint64_t{kHoleSegmentsMax} * kSegmentBytes * peers_.size();
+  if (payload_bytes_received_ + waiting < payload_bytes_sent_ || refused_ != 0) {
     return absl::InternalError(absl::StrCat("received ", payload_bytes_received_, " of ",
                                             payload_bytes_sent_, " bytes, ", refused_,
                                             " tokens refused"));
   }
   const uint64_t counted = worker_->engine().stats().payload_bytes_in.value();
-  if (counted != payload_bytes_sent_) {
+  if (counted != payload_bytes_received_) {
     return absl::InternalError(
-        absl::StrCat("the engine counts ", counted, " bytes of ", payload_bytes_sent_));
+        absl::StrCat("the engine counts ", counted, " bytes of ", payload_bytes_received_));
   }
   return device_.pool->Audit();
 }

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The rig of the receive benchmarks: one worker of the stack, inline, behind a wire NIC that writes
-// no payload, and scripted peers that open flows and send in-order segments of 1448 bytes. The
-// benchmark makes bursts with Send(), outside of the time that it takes, and handles them with
-// Receive(). Single thread; DESIGN.md section 12 names the budgets.
+// no payload, and scripted peers that open flows and send segments of 1448 bytes. The benchmark
+// makes bursts with Send(), outside of the time that it takes, and handles them with Receive().
+// Single thread; Documentation/performance names the budgets.
 
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "bench/arrival_order.h"
 #include "bench/reply_sink.h"
 #include "netmem/frag.h"
 #include "netmem/nic/wire_link.h"
@@ -44,12 +46,33 @@ struct BenchMemory {
   std::unique_ptr<PagePool> pool;
 };
 
+struct RxRigOptions {
+  uint32_t flow_count = 1;  // Established connections that send.
+  uint32_t idle_count = 0;  // Others that are open and silent, between the ones that send.
+  Disorder disorder = Disorder::kNone;
+  uint64_t region_bytes = 64u << 20;
+};
+
 class RxRig {
  public:
-  // With `flow_count` established connections from peers that offer timestamps and SACK.
-  static absl::StatusOr<std::unique_ptr<RxRig>> Create(uint32_t flow_count,
-                                                       uint64_t region_bytes = 64u << 20);
+  // All connections come from peers that offer timestamps and SACK.
+  static absl::StatusOr<std::unique_ptr<RxRig>> Create(const RxRigOptions& options);
   ~RxRig();
+
+  // The four steps of a connection that the peer opens and closes, for kBurstSegments of them at
+  // once: their SYN, ACK, FIN and last ACK. Each puts the frames into the ring; the time that counts
+  // is that of the turns, Accept() and CloseAll() between them.
+  void SendSyns();
+  void SendAcks();
+  void SendFins();
+  void SendLastAcks();
+  // Polls and handles what is there, as Receive() does, with nothing to take.
+  void Turn() { worker_->Run(now_); }
+  // Accepts what waits. Returns how many.
+  uint32_t AcceptAll();
+  // What a server does that sees the end of a stream: closes, and lets go. Returns how many.
+  uint32_t CloseEnded();
+  uint32_t connection_count() const { return worker_->engine().connection_count(); }
 
   // Puts the next kBurstSegments segments into the NIC's ring, round-robin over the flows, and
   // takes the acknowledgments of the burst before off the wire. False: something was lost.
@@ -58,6 +81,8 @@ class RxRig {
   // What an application's turn does: poll, TCP, the frags of every connection with news. Returns
   // the frags, which are valid until the next call and are the caller's to Release().
   std::span<const Frag> Receive();
+  Worker& worker() { return *worker_; }
+  Nanos now() const { return now_; }
   void Release(std::span<const Frag> frags) { refused_ += worker_->Release(frags, now_); }
 
   // Whether all that was sent was received, in full and in order, and nothing was refused.
@@ -71,13 +96,17 @@ class RxRig {
   struct Peer {
     std::array<uint8_t, kTcpFrameHeaderBytesMax> header{};
     uint32_t header_bytes = 0;
-    SeqNum next;
+    SeqNum first;         // Of its stream.
+    ArrivalOrder order{Disorder::kNone};
   };
-
-  explicit RxRig(uint64_t region_bytes);
+  explicit RxRig(const RxRigOptions& options);
   absl::Status Start();
-  absl::Status Open(uint32_t index);
-  TcpFrameSpec SpecFor(uint32_t index) const;
+  absl::Status OpenAll();
+  absl::Status Open(uint32_t number, TcpFrameSpec* segment);
+  absl::Status MakePeer(Peer& peer, const TcpFrameSpec& segment);
+  TcpFrameSpec SpecFor(uint32_t number) const;
+  void Inject(const TcpFrameSpec& spec);
+  std::optional<SeqNum> AnswerTo(const TcpFrameSpec& syn) const;
   bool InjectSegment(Peer& peer);
   // Segments one at a time, until the window is open and acknowledgments are no longer sent at
   // once.
@@ -91,7 +120,10 @@ class RxRig {
   std::unique_ptr<ReplySinkNic> nic_;
   std::unique_ptr<Worker> worker_;
 
+  const RxRigOptions options_;
   std::vector<Peer> peers_;
+  std::vector<TcpFrameSpec> visitors_;  // Of SendSyns(), in the order in which they were opened.
+  uint32_t next_visitor_ = 0;
   std::array<Frag, 2 * kBurstSegments> frags_;
   Nanos now_ = kSecond;
   size_t next_peer_ = 0;

@@ -27,6 +27,11 @@ class LazyArray {
     void* memory = mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     data_ = memory == MAP_FAILED ? nullptr : static_cast<T*>(memory);
+    // A table that is walked at random costs a TLB miss a look with small pages. It is a wish: the
+    // kernel may say no, and then nothing else changes.
+    if (data_ != nullptr && count * sizeof(T) >= kHugeFromBytes) {
+      (void)madvise(memory, count * sizeof(T), MADV_HUGEPAGE);
+    }
   }
   LazyArray(LazyArray&& other) noexcept { Swap(other); }
   LazyArray& operator=(LazyArray&& other) noexcept {
@@ -62,6 +67,9 @@ class LazyArray {
   const T& operator[](size_t index) const { return data_[index]; }
 
  private:
+  // Below it, rounding up to huge pages would cost more memory than it is worth.
+  static constexpr size_t kHugeFromBytes = size_t{64} << 20;
+
   void Swap(LazyArray& other) {
     std::swap(data_, other.data_);
     std::swap(count_, other.count_);

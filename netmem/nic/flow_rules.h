@@ -80,8 +80,15 @@ class FlowMatcher {
   using Looked = std::array<uint64_t, 5>;
   Looked LookedAt(const FlowKey& flow) const {
     const uint64_t ports = uint64_t{flow.local_port} << 16 | flow.remote_port;
-    return {flow.local.high() & looked_[0], flow.local.low() & looked_[1],
-            flow.remote.high() & looked_[2], flow.remote.low() & looked_[3], ports & looked_[4]};
+    return {Word(flow.local.high()) & looked_[0], Word(flow.local.low()) & looked_[1],
+            Word(flow.remote.high()) & looked_[2], Word(flow.remote.low()) & looked_[3],
+            ports & looked_[4]};
+  }
+  // Keeps the compiler from loading two words at once: the parser has just stored them one by one,
+  // and a wide load behind narrow stores waits for them, longer than all of the lookup takes.
+  static uint64_t Word(uint64_t word) {
+    asm("" : "+r"(word));
+    return word;
   }
 
   struct Cached {
