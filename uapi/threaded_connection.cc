@@ -30,11 +30,11 @@ ThreadedConnection::~ThreadedConnection() {
   }
   (void)session_->ReleaseAny(unread, channel_->handle().worker);
   OnWorker([&](TcpConnection& connection) {
-    TcpEngine& engine = session_->stack().worker(channel_->handle().worker).engine();
+    Worker& worker = session_->stack().worker(channel_->handle().worker);
     // Data that the user never saw: the peer is told with a reset, as for data never taken.
-    if (!unread.empty()) engine.Abort(connection, session_->Now());
-    engine.Detach(connection, session_->Now());
-    engine.Flush(session_->Now());
+    if (!unread.empty()) worker.engine().Abort(connection, session_->Now());
+    worker.engine().Detach(connection, session_->Now());
+    worker.Flush(session_->Now());
   });
 }
 
@@ -191,9 +191,9 @@ absl::StatusOr<size_t> ThreadedConnection::Send(std::span<const uint8_t> bytes, 
     OnWorker([&](TcpConnection& connection) {
       refused = SendRefusal(connection);
       if (!refused.ok()) return;
-      TcpEngine& engine = session_->stack().worker(channel_->handle().worker).engine();
-      queued = engine.Send(connection, bytes, session_->Now());
-      engine.Flush(session_->Now());
+      Worker& worker = session_->stack().worker(channel_->handle().worker);
+      queued = worker.engine().Send(connection, bytes, session_->Now());
+      worker.Flush(session_->Now());
     });
     if (!refused.ok()) return refused;
     if (queued != 0) return queued;
@@ -225,9 +225,9 @@ absl::Status ThreadedConnection::Flush(Nanos deadline) {
 
 absl::Status ThreadedConnection::Shutdown() {
   OnWorker([&](TcpConnection& connection) {
-    TcpEngine& engine = session_->stack().worker(channel_->handle().worker).engine();
-    engine.Shutdown(connection, session_->Now());
-    engine.Flush(session_->Now());
+    Worker& worker = session_->stack().worker(channel_->handle().worker);
+    worker.engine().Shutdown(connection, session_->Now());
+    worker.Flush(session_->Now());
   });
   return absl::OkStatus();
 }

@@ -41,11 +41,10 @@ Worker::Worker(const Config& config, Netdev* netdev, const QueueMemory& host,
       store_(host.pool, nullptr, &pieces_),
       reader_(host),
       host_(host),
+      mac_(netdev->info().mac),
       batch_(std::make_unique<RxBatch>()),
       echo_in_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()),
-      echo_out_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()) {
-  ack_spec_.source_mac = netdev->info().mac;
-}
+      echo_out_(std::make_unique<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>>()) {}
 
 uint32_t Worker::Run(Nanos now) {
   now_ = now;
@@ -61,6 +60,7 @@ uint32_t Worker::Run(Nanos now) {
     engine_->Flush(now);
     ++done;
   }
+  SendAcks();
   return frames + done;
 }
 

@@ -81,6 +81,11 @@ class Worker final : public SegmentSink {
   // One turn; see above. Returns how much there was to do: frames, those that other workers handed
   // over too, and 1 if a timer was due. 0: nothing changed.
   uint32_t Run(Nanos now);
+  // Sends what calls of the user made due, outside of a turn.
+  void Flush(Nanos now) {
+    engine_->Flush(now);
+    SendAcks();
+  }
   // When Run() is due even if no frame arrives.
   Nanos NextDeadline() const { return engine_->NextDeadline(); }
   int fd() const { return queue_->fd(); }
@@ -111,7 +116,7 @@ class Worker final : public SegmentSink {
 
   // SegmentSink: a segment of ours becomes a frame.
   void Emit(const OutSegment& segment) override;
-  void EmitAck(const BareAck& ack) override;
+  void EmitAck(const AckFields& ack) override;
 
   TcpEngine& engine() { return *engine_; }
   const TcpEngine& engine() const { return *engine_; }
@@ -131,6 +136,7 @@ class Worker final : public SegmentSink {
   bool StartRun(const RxDescriptor& frame);
   bool ExtendRun(const RxDescriptor& first, const RxDescriptor& frame);
   void FillSegment(const RxDescriptor& frame);
+  void SendAcks();
   void Handle(const RxDescriptor& frame, Nanos now);
   // `visited`: workers that had this frame before and did not know it.
   void HandleTcp(const RxDescriptor& frame, uint32_t visited, Nanos now);
@@ -177,7 +183,14 @@ class Worker final : public SegmentSink {
   Segment segment_;
   SegmentRun run_;
   TcpFrameSpec tx_spec_;
-  AckFrameSpec ack_spec_;
+  // Acknowledgments of this turn that are built and not sent; every other frame waits for them.
+  struct PendingAck {
+    uint16_t bytes;
+    std::array<uint8_t, kAckFrameBytesMax> frame;
+  };
+  std::array<PendingAck, 16> acks_;
+  uint32_t ack_count_ = 0;
+  const MacAddress mac_;
   std::unique_ptr<RxBatch> batch_;
   std::array<uint64_t, kBatchFramesMax> hashes_;  // Of the flows of the batch.
   std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_in_;

@@ -24,6 +24,7 @@ uint32_t FlowLabelOf(const FlowKey& flow) {
 }  // namespace
 
 void Worker::Emit(const OutSegment& segment) {
+  SendAcks();
   TcpFrameSpec& spec = tx_spec_;
   spec.source_mac = netdev_->info().mac;
   spec.flow = segment.flow;

@@ -109,7 +109,10 @@ uint32_t Worker::HandleRun(uint32_t first, Nanos now) {
     return 1;
   }
   uint32_t next = first + 1;
-  while (next < batch_->frame_count && ExtendRun(frame, batch_->frames[next])) ++next;
+  while (next < batch_->frame_count && hashes_[next] == hashes_[first] &&
+         ExtendRun(frame, batch_->frames[next])) {
+    ++next;
+  }
   const uint32_t frames = next - first;
   stats_.merged_frames.Add(frames - 1);
   if (engine_->InputRun(frame.headers.flow, hashes_[first], run_, now)) [[likely]] {
@@ -119,26 +122,24 @@ uint32_t Worker::HandleRun(uint32_t first, Nanos now) {
   return frames;
 }
 
-void Worker::EmitAck(const BareAck& ack) {
+// Built here and sent when the batch is full or the turn ends: a device that copies a frame right
+// after it was written in parts waits for the parts.
+void Worker::EmitAck(const AckFields& ack) {
   const MacAddress* const mac = neighbours_.Find(ack.flow->remote);
   if (mac == nullptr) [[unlikely]] {
     SegmentSink::EmitAck(ack);  // By the long way, which asks for the neighbour or the gateway.
     return;
   }
-  AckFrameSpec& spec = ack_spec_;
-  spec.destination_mac = *mac;
-  spec.flow = *ack.flow;
-  spec.seq = ack.seq;
-  spec.ack = ack.ack;
-  spec.flags = ack.flags;
-  spec.window = ack.window;
-  spec.timestamps = ack.timestamps;
-  std::array<uint8_t, kAckFrameBytesMax> buffer;
-  TxFrame frame;
-  frame.header = std::span(buffer).first(BuildAckFrame(spec, buffer));
-  frame.l4_offset =
-      static_cast<uint16_t>(kEthernetHeaderBytes + (ack.flow->local.is_v4() ? 20 : 40));
-  queue_->Transmit(frame);
+  PendingAck& pending = acks_[ack_count_++];
+  pending.bytes = static_cast<uint16_t>(BuildAckFrame(mac_, *mac, ack, pending.frame));
+  if (ack_count_ == acks_.size()) SendAcks();
+}
+
+void Worker::SendAcks() {
+  for (uint32_t i = 0; i < ack_count_; ++i) {
+    queue_->Transmit(TxFrame{std::span(acks_[i].frame).first(acks_[i].bytes), {}});
+  }
+  ack_count_ = 0;
 }
 
 }  // namespace devmem

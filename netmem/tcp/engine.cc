@@ -233,7 +233,7 @@ void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
     RightSize(connection, consumed);
   }
   const uint64_t room = config_.window_bytes_max > unread ? config_.window_bytes_max - unread : 0;
-  if (outstanding * 2 > room || outstanding >= 2 * uint64_t{kFramePayloadBytesMax}) return;
+  if (outstanding * 2 > room || outstanding >= kWindowQuietBytes) return;
   now_ = now;
   OpenWindow(connection);
 }

@@ -314,7 +314,6 @@ class TcpEngine {
   void SendData(TcpConnection& connection);
   void SendPlanned(TcpConnection& connection, const SendPlan& plan);
   void SendAck(TcpConnection& connection);
-  void SendBareAck(TcpConnection& connection);
   void OnAckLeaves(TcpConnection& connection);
   void EmitSegment(TcpConnection& connection, OutSegment& out);
   uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
@@ -391,8 +390,6 @@ class TcpEngine {
   Nanos challenge_second_ = 0;  // RFC 5961 section 7: the second that is being counted.
   uint32_t challenge_count_ = 0;
 
-  // SendAck() alone fills it, each time: to zero a fresh one costs more than all the rest of it.
-  OutSegment sack_ack_;
   EngineStats stats_;
 };
 

@@ -96,6 +96,9 @@ inline constexpr uint32_t kWindowFloorSegments = 2;
 // when half of it was consumed within a round, half as much when that took four rounds.
 inline constexpr uint64_t kWindowStartBytesDefault = 128u << 10;
 inline constexpr Nanos kRightSizingRound = 500 * kMillisecond;
+// While its peer has so much to go on with, a connection whose user reads leaves it to the next
+// acknowledgment to say more.
+inline constexpr uint32_t kWindowQuietBytes = 32u << 10;
 // The ledger is asked for more when a window has used this part of what it may have.
 inline constexpr uint32_t kWindowStepDivisor = 16;
 // The perfectly packed payload that the ledger counts as held beside what really is: one slab.

@@ -4,6 +4,7 @@
 // them announces (RFC 9293 section 3.8; the ledger decides how far windows may reach).
 
 #include <algorithm>
+#include <array>
 
 #include "netmem/tcp/engine.h"
 
@@ -100,32 +101,25 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
   if (idle || connection.deadline[kTimerRetransmit] == kNever) RestartRetransmit(connection);
 }
 
-void TcpEngine::SendAck(TcpConnection& connection) {
-  if (connection.receiver.sack().empty()) [[likely]] {
-    SendBareAck(connection);
-    return;
-  }
-  OutSegment& out = sack_ack_;
-  out.options.timestamps.reset();
-  out.options.sack_block_count = 0;
-  // Not snd_nxt, which falls back after a timeout: the peer would take the segment for an old one.
-  out.seq = connection.sender.snd_max();
-  out.flags = kTcpAck;  // EmitSegment() may have added ECE to the last one.
-  ++stats_.acks_out;
-  EmitSegment(connection, out);
-}
-
 // What EmitSegment() does, for the segment that is sent most.
-void TcpEngine::SendBareAck(TcpConnection& connection) {
-  BareAck ack;
+void TcpEngine::SendAck(TcpConnection& connection) {
+  AckFields ack;
   ack.flow = &connection.flow;
-  if (connection.ecn.echo) ack.flags |= kTcpEce;
+  ack.flags = connection.ecn.echo ? uint8_t{kTcpAck | kTcpEce} : kTcpAck;
+  // Not snd_nxt, which falls back after a timeout: the peer would take the segment for an old one.
   ack.seq = connection.sender.snd_max();
   ack.window = WindowToAnnounce(connection, false);
   ack.ack = connection.receiver.rcv_nxt();
-  if (connection.timestamps.enabled) {
-    ack.timestamps =
-        TcpTimestamps{connection.timestamps.TsValue(now_), connection.timestamps.ts_recent};
+  ack.has_timestamps = connection.timestamps.enabled;
+  if (ack.has_timestamps) {
+    ack.timestamps.value = connection.timestamps.TsValue(now_);
+    ack.timestamps.echo = connection.timestamps.ts_recent;
+  }
+  std::array<SackBlock, kSackBlocksMax> blocks;
+  SackGenerator& sack = connection.receiver.sack();
+  if (!sack.empty() && connection.sack_permitted) [[unlikely]] {
+    const size_t room = ack.has_timestamps ? kSackBlocksMax - 1 : kSackBlocksMax;
+    ack.sacks = std::span(blocks).first(sack.Fill(std::span(blocks).first(room)));
   }
   if (ack.window == 0) ++stats_.zero_windows_sent;
   OnAckLeaves(connection);

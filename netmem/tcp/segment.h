@@ -6,11 +6,12 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "netmem/netmem_ref.h"
+#include "netmem/wire/ack_frame.h"
 #include "netmem/wire/flow_key.h"
 #include "netmem/wire/seq_num.h"
 #include "netmem/wire/tcp_header.h"
@@ -56,16 +57,6 @@ struct SegmentRun {
   std::span<const Piece> pieces = {};  // All the payload. The engine takes over their references.
 };
 
-// A bare acknowledgment without SACK blocks. Refers to memory of the engine, like OutSegment.
-struct BareAck {
-  const FlowKey* flow = nullptr;
-  SeqNum seq = {};
-  SeqNum ack = {};
-  uint8_t flags = kTcpAck;
-  uint16_t window = 0;  // Scaled, as it goes into the header.
-  std::optional<TcpTimestamps> timestamps = {};
-};
-
 // To be sent. Refers to memory of the engine: valid during SegmentSink::Emit().
 struct OutSegment {
   FlowKey flow;  // `local` is ours, the source.
@@ -84,15 +75,18 @@ class SegmentSink {
  public:
   virtual ~SegmentSink() = default;
   virtual void Emit(const OutSegment& segment) = 0;
-  // The same for the segment that is sent most; whoever has a short way for it overrides this.
-  virtual void EmitAck(const BareAck& ack) {
+  // The same for the segment that is sent most, an acknowledgment without payload; whoever has a
+  // short way for it overrides this.
+  virtual void EmitAck(const AckFields& ack) {
     OutSegment segment;
     segment.flow = *ack.flow;
     segment.seq = ack.seq;
     segment.ack = ack.ack;
     segment.flags = ack.flags;
     segment.window = ack.window;
-    segment.options.timestamps = ack.timestamps;
+    if (ack.has_timestamps) segment.options.timestamps = ack.timestamps;
+    segment.options.sack_block_count = static_cast<uint8_t>(ack.sacks.size());
+    std::copy(ack.sacks.begin(), ack.sacks.end(), segment.options.sack_blocks.begin());
     Emit(segment);
   }
 };

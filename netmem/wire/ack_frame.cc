@@ -18,6 +18,9 @@ namespace {
 constexpr uint8_t kTtl = 64;
 constexpr uint32_t kNopNopTimestamp = 0x0101080a;
 constexpr size_t kTimestampsBytes = 12;
+constexpr uint32_t kNopNopSack = 0x01010500;  // The length goes into the last byte.
+constexpr size_t kSackHeadBytes = 2;
+constexpr size_t kSackBlockBytes = 8;
 
 // Some 32-bit words added up, as the sum of 16-bit words that the checksum is.
 uint16_t ComplementOf(uint64_t sum) {
@@ -52,15 +55,32 @@ void WriteIpv6(const FlowKey& flow, size_t tcp_bytes, uint8_t* ip) {
   flow.remote.StoreTo(ip + 8 + IpAddress::kBytes);
 }
 
+// Writes the SACK option behind two NOPs. Returns what its words add up to.
+uint64_t WriteSacks(std::span<const SackBlock> sacks, uint8_t* options) {
+  const uint32_t head =
+      kNopNopSack | static_cast<uint32_t>(kSackHeadBytes + sacks.size() * kSackBlockBytes);
+  uint64_t sum = head;
+  StoreBe32(options, head);
+  for (const SackBlock& block : sacks) {
+    options += kSackBlockBytes;
+    sum += uint64_t{block.left.value()} + block.right.value();
+    StoreBe32(options - 4, block.left.value());
+    StoreBe32(options, block.right.value());
+  }
+  return sum;
+}
+
 }  // namespace
 
-size_t BuildAckFrame(const AckFrameSpec& spec, std::span<uint8_t, kAckFrameBytesMax> out) {
-  const FlowKey& flow = spec.flow;
+size_t BuildAckFrame(const MacAddress& source, const MacAddress& destination,
+                     const AckFields& fields, std::span<uint8_t, kAckFrameBytesMax> out) {
+  const FlowKey& flow = *fields.flow;
   const bool is_v4 = flow.local.is_v4();
-  const size_t tcp_bytes =
-      kTcpHeaderBytesMin + (spec.timestamps.has_value() ? kTimestampsBytes : 0);
-  std::copy_n(spec.destination_mac.bytes().data(), MacAddress::kBytes, out.data());
-  std::copy_n(spec.source_mac.bytes().data(), MacAddress::kBytes, out.data() + MacAddress::kBytes);
+  const size_t sack_count = fields.sacks.size();
+  const size_t tcp_bytes = kTcpHeaderBytesMin + (fields.has_timestamps ? kTimestampsBytes : 0) +
+                           (sack_count != 0 ? 4 + sack_count * kSackBlockBytes : 0);
+  std::copy_n(destination.bytes().data(), MacAddress::kBytes, out.data());
+  std::copy_n(source.bytes().data(), MacAddress::kBytes, out.data() + MacAddress::kBytes);
   StoreBe16(&out[12], is_v4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
   uint8_t* const ip = out.data() + kEthernetHeaderBytes;
   uint64_t addresses = 0;
@@ -74,19 +94,22 @@ size_t BuildAckFrame(const AckFrameSpec& spec, std::span<uint8_t, kAckFrameBytes
   uint8_t* const tcp = ip + (is_v4 ? kIpv4HeaderBytesMin : kIpv6HeaderBytes);
   const uint32_t ports = uint32_t{flow.local_port} << 16 | flow.remote_port;
   const uint32_t offset_flags_window =
-      static_cast<uint32_t>(tcp_bytes / 4) << 28 | uint32_t{spec.flags} << 16 | spec.window;
-  uint64_t sum = addresses + kIpProtocolTcp + tcp_bytes + ports + spec.seq.value() +
-                 uint64_t{spec.ack.value()} + offset_flags_window;
+      static_cast<uint32_t>(tcp_bytes / 4) << 28 | uint32_t{fields.flags} << 16 | fields.window;
+  uint64_t sum = addresses + kIpProtocolTcp + tcp_bytes + ports + fields.seq.value() +
+                 uint64_t{fields.ack.value()} + offset_flags_window;
   StoreBe32(tcp, ports);
-  StoreBe32(tcp + 4, spec.seq.value());
-  StoreBe32(tcp + 8, spec.ack.value());
+  StoreBe32(tcp + 4, fields.seq.value());
+  StoreBe32(tcp + 8, fields.ack.value());
   StoreBe32(tcp + 12, offset_flags_window);
-  if (spec.timestamps.has_value()) {
-    sum += uint64_t{kNopNopTimestamp} + spec.timestamps->value + spec.timestamps->echo;
-    StoreBe32(tcp + 20, kNopNopTimestamp);
-    StoreBe32(tcp + 24, spec.timestamps->value);
-    StoreBe32(tcp + 28, spec.timestamps->echo);
+  uint8_t* options = tcp + kTcpHeaderBytesMin;
+  if (fields.has_timestamps) {
+    sum += uint64_t{kNopNopTimestamp} + fields.timestamps.value + fields.timestamps.echo;
+    StoreBe32(options, kNopNopTimestamp);
+    StoreBe32(options + 4, fields.timestamps.value);
+    StoreBe32(options + 8, fields.timestamps.echo);
+    options += kTimestampsBytes;
   }
+  if (sack_count != 0) sum += WriteSacks(fields.sacks, options);
   StoreBe32(tcp + 16, uint32_t{ComplementOf(sum)} << 16);
   return static_cast<size_t>(tcp - out.data()) + tcp_bytes;
 }

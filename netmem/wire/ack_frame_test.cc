@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <vector>
@@ -34,33 +35,45 @@ uint32_t Edgy(std::mt19937_64& random) {
   }
 }
 
-AckFrameSpec RandomSpec(std::mt19937_64& random) {
-  AckFrameSpec spec;
+// An acknowledgment with all that its fields point to.
+struct Ack {
+  MacAddress source{{2, 0, 0, 0, 0, 1}};
+  MacAddress destination{{2, 0, 0, 0, 0, 2}};
+  FlowKey flow;
+  std::array<SackBlock, 4> blocks;
+  AckFields fields;
+};
+
+void Randomise(std::mt19937_64& random, Ack& ack) {
   const bool v4 = random() % 2 == 0;
-  spec.source_mac = MacAddress({2, 0, 0, 0, 0, 1});
-  spec.destination_mac = MacAddress({2, 0, 0, 0, 0, 2});
-  spec.flow = {.local = RandomAddress(random, v4),
-               .remote = RandomAddress(random, v4),
-               .local_port = static_cast<uint16_t>(Edgy(random)),
-               .remote_port = static_cast<uint16_t>(Edgy(random))};
-  spec.seq = SeqNum(Edgy(random));
-  spec.ack = SeqNum(Edgy(random));
-  spec.flags = random() % 2 == 0 ? kTcpAck : static_cast<uint8_t>(kTcpAck | kTcpEce);
-  spec.window = static_cast<uint16_t>(Edgy(random));
-  if (random() % 2 == 0) spec.timestamps = TcpTimestamps{Edgy(random), Edgy(random)};
-  return spec;
+  ack.flow = {.local = RandomAddress(random, v4),
+              .remote = RandomAddress(random, v4),
+              .local_port = static_cast<uint16_t>(Edgy(random)),
+              .remote_port = static_cast<uint16_t>(Edgy(random))};
+  for (SackBlock& block : ack.blocks) block = {SeqNum(Edgy(random)), SeqNum(Edgy(random))};
+  AckFields& fields = ack.fields;
+  fields.flow = &ack.flow;
+  fields.seq = SeqNum(Edgy(random));
+  fields.ack = SeqNum(Edgy(random));
+  fields.flags = random() % 2 == 0 ? kTcpAck : static_cast<uint8_t>(kTcpAck | kTcpEce);
+  fields.window = static_cast<uint16_t>(Edgy(random));
+  fields.has_timestamps = random() % 2 == 0;
+  fields.timestamps = TcpTimestamps{Edgy(random), Edgy(random)};
+  fields.sacks = std::span(ack.blocks).first(random() % (fields.has_timestamps ? 4 : 5));
 }
 
-Bytes BuiltTheLongWay(const AckFrameSpec& spec) {
+Bytes BuiltTheLongWay(const Ack& ack) {
   TcpFrameSpec full;
-  full.source_mac = spec.source_mac;
-  full.destination_mac = spec.destination_mac;
-  full.flow = spec.flow;
-  full.seq = spec.seq;
-  full.ack = spec.ack;
-  full.flags = spec.flags;
-  full.window = spec.window;
-  full.options.timestamps = spec.timestamps;
+  full.source_mac = ack.source;
+  full.destination_mac = ack.destination;
+  full.flow = ack.flow;
+  full.seq = ack.fields.seq;
+  full.ack = ack.fields.ack;
+  full.flags = ack.fields.flags;
+  full.window = ack.fields.window;
+  if (ack.fields.has_timestamps) full.options.timestamps = ack.fields.timestamps;
+  full.options.sack_block_count = static_cast<uint8_t>(ack.fields.sacks.size());
+  std::copy(ack.fields.sacks.begin(), ack.fields.sacks.end(), full.options.sack_blocks.begin());
   Bytes frame(kTcpFrameHeaderBytesMax);
   frame.resize(BuildTcpFrame(full, frame));
   return frame;
@@ -68,26 +81,28 @@ Bytes BuiltTheLongWay(const AckFrameSpec& spec) {
 
 TEST(AckFrameTest, IsTheFrameThatTheGeneralBuilderMakes) {
   std::mt19937_64 random(1);
+  Ack ack;
   for (int i = 0; i < 20000; ++i) {
-    const AckFrameSpec spec = RandomSpec(random);
+    Randomise(random, ack);
     std::array<uint8_t, kAckFrameBytesMax> out;
-    const size_t bytes = BuildAckFrame(spec, out);
-    ASSERT_EQ(Bytes(out.begin(), out.begin() + static_cast<ptrdiff_t>(bytes)),
-              BuiltTheLongWay(spec))
+    const size_t bytes = BuildAckFrame(ack.source, ack.destination, ack.fields, out);
+    ASSERT_EQ(Bytes(out.begin(), out.begin() + static_cast<ptrdiff_t>(bytes)), BuiltTheLongWay(ack))
         << i;
   }
 }
 
 TEST(AckFrameTest, IsReadAsASegmentWithARightChecksum) {
   std::mt19937_64 random(2);
+  Ack ack;
   for (int i = 0; i < 1000; ++i) {
-    const AckFrameSpec spec = RandomSpec(random);
+    Randomise(random, ack);
     std::array<uint8_t, kAckFrameBytesMax> out;
-    const std::span<const uint8_t> frame = std::span(out).first(BuildAckFrame(spec, out));
+    const std::span<const uint8_t> frame =
+        std::span(out).first(BuildAckFrame(ack.source, ack.destination, ack.fields, out));
     const FrameHeaders headers = ParseFrame(frame, static_cast<uint32_t>(frame.size()));
     ASSERT_EQ(headers.kind, FrameKind::kTcp);
     EXPECT_EQ(headers.payload_bytes, 0u);
-    EXPECT_EQ(headers.flow.local, spec.flow.remote);
+    EXPECT_EQ(headers.flow.local, ack.flow.remote);
     EXPECT_TRUE(VerifyTcpChecksum(frame, headers, 0));
   }
 }
