@@ -6,7 +6,7 @@ import dataclasses
 import subprocess
 
 from runner.backend import Addresses
-from runner.kernel import KernelBackend
+from runner.kernel import KernelBackend, set_sysctl
 from runner.plugin import PluginBackend
 
 from . import steps as steps_module
@@ -36,6 +36,9 @@ class Difference:
     step: int | None
     fields: list
 
+    def names(self):
+        return {name for name, _, _ in self.fields}
+
 
 class Comparison:
     """Both sides, kept open from seed to seed. The engine is made anew for each connection."""
@@ -46,6 +49,7 @@ class Comparison:
         self._plugin_path = plugin_path
         self._knobs = [tuple(word.split("=", 1)) for word in flags.split()]
         kernel = KernelBackend(self._addresses)
+        set_sysctl("ipv4.tcp_invalid_ratelimit", "0")
         ask_for_quick_acks(version)
         self._kernel = Side(kernel, self._addresses.local)
         self._port = 0
@@ -85,13 +89,15 @@ class Comparison:
 
     def shrink(self, setup, steps, keep):
         """The fewest of the steps `keep` (their numbers) that still differ: whole runs of steps are
-        left out first, then single ones."""
+        left out first, then single ones. What differs stays the same."""
+        names = self.play(setup, [steps[number] for number in keep]).names()
         size = max(len(keep) // 2, 1)
         while True:
             at = 0
             while at < len(keep):
                 candidate = keep[:at] + keep[at + size:]
-                if self.play(setup, [steps[number] for number in candidate]):
+                found = self.play(setup, [steps[number] for number in candidate])
+                if found and found.names() == names:
                     keep = candidate
                 else:
                     at += size

@@ -19,6 +19,7 @@ _MSG_DONTWAIT = 0x40
 _WINDOW = 500
 _STAMP_START = 1_000_000
 _DELAYED_ACK_US = 45_000  # In which a delayed ACK comes, and no retransmission.
+_ANSWER_INTERVAL_US = 600_000
 _MARKER_PORT = 9
 _MARKER_US = 1_000_000  # Of real time: for the reset that marks the end.
 
@@ -69,12 +70,15 @@ class Side:
         if len(answers) != 1 or set(answers[0].flags) != {"S", "."}:
             raise ValueError(f"{self._backend.name} answered a SYN by {answers}")
         self._isn = answers[0].seq
+        self._edge = answers[0].window  # The right edge of the window, as a position.
+        scale = option_value(answers[0].options, "wscale")
+        self._scale = scale[0] if scale else 0
         self._note_echo(answers[0])
         self._inject(".", setup.isn + 1, self._isn + 1, options=self._options(0))
         self._collect()
         self._fd = self._call("accept", self._listener, None, None)
         self._set(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        self._told = 0
+        self._told = self._sent = 0
         return sorted(option[0] for option in answers[0].options if option[0] != "nop")
 
     def _set(self, level, name, value):
@@ -135,12 +139,18 @@ class Side:
 
     def _send_step(self, step):
         self._stamp += 1
+        if self._backend.is_virtual:
+            # The engine answers what is unacceptable once in so long; the kernel is told to do so
+            # always.
+            self._backend.wait_until(self._backend.now_us() + _ANSWER_INTERVAL_US)
         base = self._setup.isn + 1
         options = self._options(step.stamp) if self._setup.stamps or step.stamp else []
         if "S" in step.flags:
             options = [("mss", 1400)]
         if step.sack:
             options = options + [("nop",), ("nop",), ("sack", step.sack)]
+        if step.at_edge:
+            base += self._edge
         self._inject(step.flags, base + step.position,
                      self._isn + 1 + self._written + step.ack if "." in step.flags else 0,
                      pattern(step.position, step.length), options + list(step.junk_options),
@@ -156,12 +166,17 @@ class Side:
             said.resets.append((segment.seq - self._isn) & 0xFFFFFFFF)
             return
         self._note_echo(segment)
+        sent = (segment.end - self._isn - 1) & 0xFFFFFFFF
+        if segment.payload and sent <= self._sent:
+            return  # A retransmission, whose time the two sides' clocks do not share.
+        self._sent = max(sent, self._sent) if segment.payload else self._sent
         blocks = option_value(segment.options, "sack")
         ranges = tuple((self._position(left), self._position(right))
                        for left, right in (blocks[0] if blocks else ()))
         stamp = option_value(segment.options, "TS")
         echo = (stamp[1] - _STAMP_START) & 0xFFFFFFFF if stamp else None
         self._told = self._position(segment.ack)
+        self._edge = max(self._edge, self._told + (segment.window << self._scale))
         said.acks.append((self._told, ranges, echo))
         said.data_bytes += len(segment.payload)
 

@@ -26,12 +26,13 @@ class Step:
     sack: tuple = ()
     junk_options: tuple = ()
     count: int = 0  # Bytes to read or to write.
+    at_edge: bool = False  # The position counts from the right edge that the side has announced.
 
     def text(self):
         if self.kind in ("read", "write"):
             return f"{self.kind}({self.count})"
-        words = [f"{self.kind:22} < {self.flags} {self.position}:{self.position + self.length}"
-                 f"({self.length})"]
+        words = [f"{self.kind:22} < {self.flags} {'edge+' * self.at_edge}"
+                 f"{self.position}:{self.position + self.length}({self.length})"]
         words += [f"ack snd_nxt{self.ack:+d}"] if self.ack else []
         words += [f"urg {self.urgent}"] if self.urgent else []
         words += ["no TS"] if self.stamp is None else [f"TS {self.stamp:+d}"] if self.stamp else []
@@ -150,7 +151,7 @@ class _Maker:
         self._add("bare ack", position=self.next(), window=self.random.choice((500, 400, 65535)))
 
     def old_ack(self):
-        self._add("old ack", position=self.next(), ack=-self.random.randint(1, 50))
+        self._add("old ack", position=self.next(), ack=-self.random.randint(1, 50), stamp=None)
 
     def future_ack(self):
         self._add("future ack", flags="P.", position=self.next(), length=self._length(),
@@ -200,6 +201,20 @@ class _Maker:
     def far_reset(self):
         self._add("far reset", flags="R", position=self.next() + FAR_BYTES)
 
+    def edge_reset(self):
+        self._add("edge reset", flags=self.random.choice(("R", "R.")), at_edge=True,
+                  position=self.random.choice((-1, 0, 1)))
+
+    def edge_ack(self):
+        self._add("edge ack", at_edge=True, position=self.random.choice((-1, 0, 1)))
+
+    def edge_data(self):
+        if self.setup.scale is None:
+            # Linux takes more than the 65,535 bytes that it can announce without scaling.
+            return self.beyond_window()
+        return self._add("edge data", flags="P.", at_edge=True, position=self.random.choice((0, 1)),
+                  length=self.random.choice((1, 100, 1400)))
+
     def write(self):
         """The side sends, and hears that it arrived."""
         count = self.random.randint(1, 500)
@@ -234,11 +249,12 @@ class _Maker:
     def make(self):
         kinds = ((self.in_order, 24), (self.ahead, 18), (self.duplicate, 8), (self.overlap, 10),
                  (self.around, 6), (self.fill, 10), (self.read, 6), (self.write, 4),
-                 (self.beyond_window, 2), (self.probe, 2), (self.bare_ack, 2), (self.old_ack, 0),
+                 (self.beyond_window, 2), (self.probe, 2), (self.bare_ack, 2), (self.old_ack, 2),
                  (self.future_ack, 2), (self.ancient_ack, 2), (self.no_ack_bit, 2),
                  (self.stale_stamp, 2), (self.no_stamp, 2), (self.sack_nonsense, 2),
                  (self.junk_options, 2), (self.urgent, 2), (self.syn_inside, 2),
-                 (self.blind_reset, 2), (self.far_reset, 1))
+                 (self.blind_reset, 2), (self.far_reset, 1),
+                 (self.edge_reset, 1), (self.edge_ack, 1), (self.edge_data, 1))
         makers, weights = zip(*kinds)
         wanted = self.random.randint(5, STEPS_MAX - 6)
         while len(self.steps) < wanted and self.next() < STREAM_BYTES_MAX - 20_000:

@@ -34,10 +34,16 @@ def _same_ranges(ours, theirs):
 
 def _without_fin(blocks, fins):
     """Linux's blocks, those that end with the number of a FIN shortened by it."""
-    return tuple((left, right - (right - 1 in fins)) for left, right in blocks)
+    shorter = ((left, right - (right - 1 in fins)) for left, right in blocks)
+    return tuple((left, right) for left, right in shorter if left < right)
 
 
 FIN_IN_A_BLOCK = "FIN in a SACK block"  # Taken out of Linux's blocks before they are compared.
+
+def _duplicate_told(ours, theirs):
+    """We report a duplicate part of a block first, and then what Linux reports."""
+    return len(ours) > 1 and _covers(ours[1], ours[0]) and _same_ranges(ours[1:], theirs)
+
 
 def _one_more(ours, theirs):
     """Linux has a block before ours, and has lost the last one where there was no room."""
@@ -51,6 +57,9 @@ ACCEPTED = (
     Accepted("sack blocks", (), _same_ranges,
              "Linux forgets a fifth block, and then reports a part of a range where we report all "
              "of it (RFC 2018 section 4)"),
+    Accepted("sack blocks", (), _duplicate_told,
+             "Linux forgets to report a duplicate part of a segment that it can append to what it "
+             "queued before (RFC 2883 section 4 asks for it)"),
     Accepted(FIN_IN_A_BLOCK, (), lambda ours, theirs: True,
              "a FIN beyond a hole is no part of a SACK block here; its sender has to send it again "
              "anyhow, as long as it is not acknowledged"),
@@ -63,6 +72,15 @@ ACCEPTED = (
     Accepted("answered", ("no ack bit",), lambda ours, theirs: ours and not theirs,
              "Linux drops a segment without ACK before it looks at the sequence number; RFC 9293 "
              "section 3.10.7.4 looks at that first, and answers what lies outside the window"),
+    Accepted("answered", ("old ack",), lambda ours, theirs: theirs and not ours,
+             "RFC 5961 section 5.2 believes an ACK as old as the largest window; Linux believes "
+             "none older than all that was ever acknowledged"),
+    Accepted("answered", ("edge reset",), lambda ours, theirs: theirs and not ours,
+             "Linux counts the number right behind the window as inside and challenges a reset "
+             "there; RFC 5961 section 3.2 drops what is outside without a word"),
+    Accepted("answered", ("edge ack",), lambda ours, theirs: ours and not theirs,
+             "for the same reason Linux says nothing to an empty segment right behind the window, "
+             "which RFC 9293 section 3.10.7.4 answers"),
     Accepted("sack blocks", ("fin", "fin inside"), lambda ours, theirs: not theirs,
              "data queued beyond a FIN is nonsense; Linux forgets it with the FIN, we when the "
              "connection ends"),
