@@ -111,7 +111,7 @@ class Player:
         if "U" in event.tcp.flags:
             self._calls.checks_content = False
         segment = self._flow.inbound(event)
-        self.trace.packet(self._backend.now_us(), True, event.tcp, event.ecn)
+        self.trace.packet(self._backend.now_us(), True, event.tcp, event.ecn, event.port)
         self._backend.inject(wire.build_segment(segment))
 
     def _next_segment(self, deadline_us):
@@ -142,13 +142,17 @@ class Player:
             differing.append(("far port", event.port, segment.target[1]))
         if event.port is None and flow is not self._flow:
             differing.append(("far port", self._flow.remote[1], segment.target[1]))
-        self.trace.packet(segment.time_us, False, actual, segment.ecn)
+        self.trace.packet(segment.time_us, False, actual, segment.ecn or None,
+                          self._told_port(segment))
         if differing:
             raise PlayError(event.line, mismatch(event, actual, differing, segment.time_us))
         self._check_time(event, segment.time_us, start_us, end_us)
         # After `*` and after a range, what follows is relative to what really happened.
         exact = event.when.start_us is not None and event.when.range_end_us is None
         self._base_us = start_us if exact else segment.time_us
+
+    def _told_port(self, segment):
+        return segment.target[1] if len(self._flows) > 1 else None
 
     def _adopt(self, event, segment):
         """Our SYN opens a flow of its own: its port is the one that TCP chose."""
@@ -179,7 +183,7 @@ class Player:
         if segment is not None and segment.time_us <= end_us:
             flow = self._flow_of_port(segment.target[1])
             tcp = flow.outbound(segment)
-            self.trace.packet(segment.time_us, False, tcp)
+            self.trace.packet(segment.time_us, False, tcp, port=self._told_port(segment))
             line = self._script.events[-1].line if self._script.events else 1
             raise PlayError(line, "a packet that the script does not expect came at its end")
 

@@ -27,9 +27,11 @@ class Trace:
     def __init__(self):
         self._lines = []
 
-    def packet(self, time_us, inbound, tcp, ecn=None):
-        direction = "<" if inbound else ">"
-        self._lines.append(f"{seconds(time_us)} {direction} {format_tcp(tcp, ecn)}")
+    def packet(self, time_us, inbound, tcp, ecn=None, port=None):
+        direction = "< " if inbound else "> "
+        # The far port is told where a script has several connections.
+        direction += f"[port {port}] " if port is not None else ""
+        self._lines.append(f"{seconds(time_us)} {direction}{format_tcp(tcp, ecn)}")
 
     def note(self, time_us, text):
         self._lines.append(f"{seconds(time_us)} {text}")
