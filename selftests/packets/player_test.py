@@ -181,6 +181,10 @@ class ReaderTest(unittest.TestCase):
         self.assertEqual(rest, "> . 1:1(0) ack 1")
         moment, _ = parse_time("0.1...0.3 read(4, ..., 10) = 10", 1)
         self.assertEqual((moment.start_us, moment.call_end_us), (100_000, 300_000))
+        self.assertFalse(moment.call_end_relative)
+        for text in ("+.1...0.3 read(4, ..., 10) = 10", "+.1...+.2 read(4, ..., 10) = 10"):
+            moment, _ = parse_time(text, 1)
+            self.assertEqual((moment.call_end_us, moment.call_end_relative), (300_000, True))
 
     def test_comments_vanish_and_statements_go_on_over_lines(self):
         script = read_script("x", "/* a\n b */ 0 < P. 1:11(10) ack 1 win 5 // why\n"
@@ -197,7 +201,8 @@ class ReaderTest(unittest.TestCase):
         self.assertEqual((call.arguments[2], call.result, call.error), (0x41, -1, "EAGAIN"))
 
     def test_code_and_shell_lines(self):
-        script = read_script("x", "`sysctl -q net.ipv4.known=1; rm -rf nothing`\n"
+        script = read_script("x", "`sysctl -q net.ipv4.known=1; rm -rf nothing\n"
+                                  "./set_sysctls.py /proc/sys/net/ipv4/known=\"1 2\"`\n"
                                   "+0 %{\n a = 1\n}%\n0 `sysctl net.ipv4.unknown=1`\n")
         player = Player(script, EchoingTcp(), DEFAULT_ADDRESSES["ipv4"])
         player.play()

@@ -33,7 +33,8 @@ class Player:
         self._flows = {}
         self._far_port = FIRST_FAR_PORT - 1
         self._fresh_listener = False
-        self._base_us = 0  # What relative times are relative to.
+        self._base_us = 0  # What relative times are relative to,
+        self._last_us = 0  # and what those of the current event were.
         self._tolerance_us = int(script.options.get("tolerance_usecs", 4000))
         self._python = {}
         self.trace = Trace()
@@ -59,7 +60,7 @@ class Player:
             return
         if start_us is None:
             start_us = self._backend.now_us()
-        self._base_us = start_us
+        self._last_us, self._base_us = self._base_us, start_us
         self._finish_blocking(start_us)
         self._backend.wait_until(start_us)
         self._settle()
@@ -197,7 +198,7 @@ class Player:
             self._finish_blocking(self._backend.now_us())
             if self._blocking:
                 raise PlayError(event.line, "two calls block at once; there is one second thread")
-            due_us = event.when.call_end_us + (self._base_us if event.when.call_end_relative else 0)
+            due_us = event.when.call_end_us + (self._last_us if event.when.call_end_relative else 0)
             self._blocking = BlockingCall(self._calls, event, self._backend, due_us)
             return
         self._calls.perform(event)

@@ -32,10 +32,13 @@ def parse_time(text, line):
     moment = Moment(_micros(match["start"]), bool(match["plus"]))
     if match["range"]:
         moment.range_end_us = _micros(match["range"])
-        moment.range_relative = bool(match["range_plus"])
+        moment.range_relative = bool(match["range_plus"] or match["plus"])
     if match["end"]:
         moment.call_end_us = _micros(match["end"])
-        moment.call_end_relative = bool(match["end_plus"])
+        # After a relative start, the end counts from the last event too; `+` counts from the start.
+        moment.call_end_relative = bool(match["plus"])
+        if match["end_plus"]:
+            moment.call_end_us += moment.start_us
     if not rest:
         raise ScriptError(line, "a time, and nothing that happens then")
     return moment, rest

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is understood of a script's shell commands: `sysctl` assignments, which become settings of
-the back end. Nothing is ever run."""
+"""What is understood of a script's shell commands: the assignments of `sysctl`, and those of the
+set_sysctls.py that Linux's own scripts use. They become settings of the back end. Nothing is ever
+run."""
 
 import re
 import shlex
@@ -19,9 +20,12 @@ def settings_of(command):
         if not words:
             continue
         assignments = [word for word in words[1:] if not word.startswith("-")]
-        if words[0] == "sysctl" and assignments and all("=" in word for word in assignments):
-            settings += [tuple(piece.strip() for piece in word.split("=", 1))
-                         for word in assignments]
+        known = words[0] == "sysctl" or words[0].endswith("/set_sysctls.py")
+        if known and assignments and all("=" in word for word in assignments):
+            for word in assignments:
+                name, _, value = word.partition("=")
+                name = name.strip().removeprefix("/proc/sys/").replace("/", ".")
+                settings.append((name, value.strip()))
         else:
             ignored.append(part.strip())
     return settings, ignored
