@@ -134,6 +134,8 @@ void TcpEngine::InputCookie(Listener& listener, const Segment& segment) {
   if (options->timestamps) syn.options.timestamps = segment.options.timestamps;
   TakeSynOptions(*connection, syn);
   connection->sender.OnSynSentUnseen(now_);
+  // What our SYN-ACK acknowledged: timestamps of later segments are not echoed before this one's.
+  connection->last_ack_sent = segment.seq;
   GrantFirst(*connection, 0);
   InputSynchronized(*connection, segment);
 }

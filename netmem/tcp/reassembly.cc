@@ -113,6 +113,7 @@ InsertResult Reassembly::Insert(ReassemblyRanges& ranges, PieceStore& store, Seq
           std::min(here_bytes, static_cast<uint32_t>(ranges[previous].right() - at));
       if (result.duplicate.empty()) result.duplicate = SeqRange{at, at + again};
       result.duplicate_bytes += again;
+      result.block = SeqRange{ranges[previous].left, ranges[previous].right()};
       store.DropFront(pieces, again);
       at += again;
       continue;

@@ -67,7 +67,7 @@ struct InsertResult {
   uint32_t stored_bytes = 0;     // New, and kept.
   uint32_t duplicate_bytes = 0;  // Here already.
   uint32_t forgotten_bytes = 0;  // Found no entry and were dropped.
-  SeqRange block;                // The range that now holds the end of what was stored.
+  SeqRange block;                // The range that now holds the segment's end; may be empty.
   SeqRange duplicate;            // The first part that was here already (for D-SACK); may be empty.
 };
 

@@ -115,9 +115,15 @@ void Receiver::ReceiveSlowly(const ReceiveMemory& memory, SeqNum seq, PieceQueue
     result->gave_up_sacked = true;
   }
   result->forgotten_bytes += insert.forgotten_bytes;
+  // Of several parts of a segment that were here already, the first is reported (RFC 2883 4.2.3).
+  if (!insert.duplicate.empty() && result->duplicate_bytes == 0) {
+    sack_.OnDuplicate(insert.duplicate.left, insert.duplicate.right);
+  }
   result->duplicate_bytes += insert.duplicate_bytes;
-  if (!insert.duplicate.empty()) sack_.OnDuplicate(insert.duplicate.left, insert.duplicate.right);
-  if (insert.stored_bytes != 0) sack_.OnOutOfOrder(insert.block.left, insert.block.right);
+  // What begins at rcv_nxt is delivered below, and must not push a block out of a full option.
+  if (!insert.block.empty() && !at_edge) {
+    sack_.OnOutOfOrder(insert.block.left, insert.block.right);
+  }
   const uint64_t drained = reassembly_.Drain(*memory.ranges, *memory.store, rcv_nxt_, in_order_);
   if (drained == 0) return;
   rcv_nxt_ += static_cast<uint32_t>(drained);

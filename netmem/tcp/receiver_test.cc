@@ -193,11 +193,32 @@ TEST_F(ReceiverTest, SackReportsTheLatestArrivalFirst) {
   EXPECT_EQ(Sacks(), (std::vector<SackBlock>{Block(200, 250), Block(300, 350)}));
 }
 
+TEST_F(ReceiverTest, InOrderDataLeavesAllFourBlocksInTheSack) {
+  for (uint32_t at = 100; at <= 400; at += 100) Receive(at, 50);
+  Receive(0, 10);
+  EXPECT_EQ(Sacks(), (std::vector<SackBlock>{Block(400, 450), Block(300, 350), Block(200, 250),
+                                             Block(100, 150)}));
+}
+
 TEST_F(ReceiverTest, ADuplicateAboveTheHoleIsReportedOnceBeforeItsBlock) {
   Receive(100, 50);
   Receive(110, 10);
   EXPECT_EQ(Sacks(), (std::vector<SackBlock>{Block(110, 120), Block(100, 150)}));
   EXPECT_EQ(Sacks(), std::vector<SackBlock>{Block(100, 150)});
+}
+
+TEST_F(ReceiverTest, ADuplicateBringsItsBlockBackThatFourOthersHadPushedOut) {
+  for (uint32_t at = 100; at <= 500; at += 100) Receive(at, 50);
+  Receive(110, 10);
+  EXPECT_EQ(Sacks(), (std::vector<SackBlock>{Block(110, 120), Block(100, 150), Block(500, 550),
+                                             Block(400, 450)}));
+}
+
+TEST_F(ReceiverTest, OfTwoDuplicatePartsOfASegmentTheFirstIsReported) {
+  Receive(0, 100);
+  Receive(110, 10);
+  Receive(50, 100);
+  EXPECT_EQ(Sacks(), std::vector<SackBlock>{Block(50, 100)});
 }
 
 TEST_F(ReceiverTest, TheReserveServesOnlyDataAtRcvNxt) {

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what two sides said, and knows the differences that are accepted, each with its reason.
+The same table is in Documentation/tcp.md; what is not in it is a failure."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Accepted:
+    """A difference that may be: which field, for which kinds of steps (empty: all), and why.
+    `holds(engine, kernel)` narrows it to what the reason covers."""
+    field: str
+    kinds: tuple
+    holds: object
+    reason: str
+
+
+def _covers(ours, theirs):
+    """One block of ours stands for one of Linux's: the same, or the whole range of a part."""
+    return ours[0] <= theirs[0] and theirs[1] <= ours[1]
+
+
+def _same_ranges(ours, theirs):
+    """Block for block what Linux says; what Linux has more lies within the blocks before, and may
+    take the room of our last ones."""
+    at = 0
+    for block in theirs:
+        if at < len(ours) and _covers(ours[at], block):
+            at += 1
+        elif not any(_covers(other, block) for other in ours[:at]):
+            return False
+    return at == len(ours) or 3 <= len(theirs) == len(ours)
+
+
+def _without_fin(blocks, fins):
+    """Linux's blocks, those that end with the number of a FIN shortened by it."""
+    shorter = ((left, right - (right - 1 in fins)) for left, right in blocks)
+    return tuple((left, right) for left, right in shorter if left < right)
+
+
+FIN_IN_A_BLOCK = "FIN in a SACK block"  # Taken out of Linux's blocks before they are compared.
+
+def _duplicate_told(ours, theirs):
+    """We report a duplicate part of a block first, and then what Linux reports."""
+    return len(ours) > 1 and _covers(ours[1], ours[0]) and _same_ranges(ours[1:], theirs)
+
+
+def _one_more(ours, theirs):
+    """Linux has a block before ours, and has lost the last one where there was no room."""
+    return theirs[1:] == ours[:len(theirs) - 1]
+
+
+ACCEPTED = (
+    Accepted("sack blocks", ("write",), lambda ours, theirs: not ours,
+             "data that we send carries no SACK blocks, so that it is as long as it can be; every "
+             "segment that needs an answer gets them in an ACK of its own"),
+    Accepted("sack blocks", (), _same_ranges,
+             "Linux forgets a fifth block, and then reports a part of a range where we report all "
+             "of it (RFC 2018 section 4)"),
+    Accepted("sack blocks", (), _duplicate_told,
+             "Linux forgets to report a duplicate part of a segment that it can append to what it "
+             "queued before (RFC 2883 section 4 asks for it)"),
+    Accepted(FIN_IN_A_BLOCK, (), lambda ours, theirs: True,
+             "a FIN beyond a hole is no part of a SACK block here; its sender has to send it again "
+             "anyhow, as long as it is not acknowledged"),
+    Accepted("timestamp echo", (), lambda ours, theirs: ours < theirs,
+             "Linux counts a duplicate that ends exactly at rcv_nxt as acceptable and takes its "
+             "timestamp; RFC 9293 section 3.10.7.4 does not. What moves rcv_nxt is echoed alike"),
+    Accepted("sack blocks", ("stale stamp",), _one_more,
+             "Linux reports a segment that PAWS refused as a duplicate where its bytes were here "
+             "already; an old segment is not one of this stream's, and we report nothing"),
+    Accepted("answered", ("no ack bit",), lambda ours, theirs: ours and not theirs,
+             "Linux drops a segment without ACK before it looks at the sequence number; RFC 9293 "
+             "section 3.10.7.4 looks at that first, and answers what lies outside the window"),
+    Accepted("answered", ("old ack",), lambda ours, theirs: theirs and not ours,
+             "RFC 5961 section 5.2 believes an ACK as old as the largest window; Linux believes "
+             "none older than all that was ever acknowledged"),
+    Accepted("answered", ("edge reset",), lambda ours, theirs: theirs and not ours,
+             "Linux counts the number right behind the window as inside and challenges a reset "
+             "there; RFC 5961 section 3.2 drops what is outside without a word"),
+    Accepted("answered", ("edge ack",), lambda ours, theirs: ours and not theirs,
+             "for the same reason Linux says nothing to an empty segment right behind the window, "
+             "which RFC 9293 section 3.10.7.4 answers"),
+    Accepted("sack blocks", ("fin", "fin inside"), lambda ours, theirs: not theirs,
+             "data queued beyond a FIN is nonsense; Linux forgets it with the FIN, we when the "
+             "connection ends"),
+)
+
+
+def differences(step, engine, kernel, fins=()):
+    """[(field, engine's, kernel's)] of one step, accepted ones left out. `fins` are the positions
+    of FINs that were sent before."""
+    found = []
+
+    def check(field, ours, theirs):
+        if ours != theirs and not is_accepted(step, field, ours, theirs):
+            found.append((field, ours, theirs))
+
+    check("told ack", engine.ack, kernel.ack)
+    check("resets", engine.resets, kernel.resets)
+    check("answered", bool(engine.acks), bool(kernel.acks))
+    if engine.acks and kernel.acks:
+        check("sack blocks", engine.acks[-1][1], _without_fin(kernel.acks[-1][1], fins))
+        is_new = engine.advanced and step.stamp is not None
+        check("new timestamp echo" if is_new else "timestamp echo",
+              engine.acks[-1][2], kernel.acks[-1][2])
+    check("bytes to read", engine.readable, kernel.readable)
+    check("call", engine.call, kernel.call)
+    check("data sent", engine.data_bytes, kernel.data_bytes)
+    return found
+
+
+def is_accepted(step, field, ours, theirs):
+    return any(entry.field == field and (not entry.kinds or step.kind in entry.kinds) and
+               entry.holds(ours, theirs) for entry in ACCEPTED)
