@@ -132,6 +132,7 @@ void Worker::EmitAck(const BareAck& ack) {
   spec.ack = ack.ack;
   spec.flags = ack.flags;
   spec.window = ack.window;
+  spec.flow_label = FlowLabel(*ack.flow);
   spec.timestamps = ack.timestamps;
   std::array<uint8_t, kAckFrameBytesMax> buffer;
   TxFrame frame;

@@ -45,8 +45,8 @@ void WriteIpv4(const FlowKey& flow, size_t tcp_bytes, uint64_t addresses, uint8_
   StoreBe32(ip + 16, flow.remote.v4());
 }
 
-void WriteIpv6(const FlowKey& flow, size_t tcp_bytes, uint8_t* ip) {
-  StoreBe32(ip, 0x60000000);
+void WriteIpv6(const FlowKey& flow, uint32_t flow_label, size_t tcp_bytes, uint8_t* ip) {
+  StoreBe32(ip, 0x60000000 | (flow_label & 0xfffff));
   StoreBe32(ip + 4, static_cast<uint32_t>(tcp_bytes) << 16 | uint32_t{kIpProtocolTcp} << 8 | kTtl);
   flow.local.StoreTo(ip + 8);
   flow.remote.StoreTo(ip + 8 + IpAddress::kBytes);
@@ -69,7 +69,7 @@ size_t BuildAckFrame(const AckFrameSpec& spec, std::span<uint8_t, kAckFrameBytes
     WriteIpv4(flow, tcp_bytes, addresses, ip);
   } else {
     addresses = SumOf(flow.local) + SumOf(flow.remote);
-    WriteIpv6(flow, tcp_bytes, ip);
+    WriteIpv6(flow, spec.flow_label, tcp_bytes, ip);
   }
   uint8_t* const tcp = ip + (is_v4 ? kIpv4HeaderBytesMin : kIpv6HeaderBytes);
   const uint32_t ports = uint32_t{flow.local_port} << 16 | flow.remote_port;

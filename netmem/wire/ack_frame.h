@@ -27,7 +27,8 @@ struct AckFrameSpec {
   SeqNum seq = {};
   SeqNum ack = {};
   uint8_t flags = 0;
-  uint16_t window = 0;  // As sent: already scaled down.
+  uint16_t window = 0;      // As sent: already scaled down.
+  uint32_t flow_label = 0;  // IPv6 only: 20 bits.
   std::optional<TcpTimestamps> timestamps = {};
 };
 
