@@ -94,7 +94,7 @@ bool StackSession::AfterRun(Worker& worker, Nanos now) {
              [&](std::span<const Frag> frags) { ReleaseHere(frags, worker, now); }) != 0;
   // Releases and reads may have opened windows.
   worker.engine().Flush(now);
-  if (!worker.engine().changed().empty()) {
+  if (!worker.engine().changed().empty() || worker.gone()) {
     worker.engine().ClearChanged();
     news_.Raise();
   }

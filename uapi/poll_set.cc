@@ -36,6 +36,12 @@ absl::Status PollSet::Create(std::span<const int> fds) {
   return absl::OkStatus();
 }
 
+void PollSet::Remove(int fd) {
+  if (!epoll_.valid()) return;
+  epoll_event ignored{};
+  (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, &ignored);
+}
+
 void PollSet::SetDeadline(Nanos deadline) {
   if (!timer_.valid() || deadline == armed_) return;
   armed_ = deadline;

@@ -19,6 +19,8 @@ class PollSet {
   // `fds` that are -1 are left out; if all are, there is no set and fd() is -1.
   absl::Status Create(std::span<const int> fds);
   int fd() const { return epoll_.get(); }
+  // Stops to watch a descriptor that was given to Create().
+  void Remove(int fd);
   // When the set becomes readable without any descriptor: an absolute CLOCK_MONOTONIC time in ns.
   void SetDeadline(Nanos deadline);
 

@@ -47,6 +47,8 @@ absl::StatusOr<std::unique_ptr<Connection>> StackListener::Accept(Nanos deadline
       return absl::FailedPreconditionError(absl::StrCat(
           "the listener's binding ", *binding_, " was unbound; bind again and listen anew"));
     }
+    absl::Status device = session_->DeviceStatus();
+    if (!device.ok()) return device;
     if (session_->threaded()) {
       if (session_->Now() >= deadline) break;
       session_->Wait(deadline);

@@ -101,6 +101,8 @@ absl::Status StackSession::Unbind(BindingId binding) { return stack_->Unbind(bin
 
 absl::StatusOr<std::unique_ptr<Listener>> StackSession::Listen(const ListenOptions& options,
                                                                std::optional<BindingId> binding) {
+  absl::Status device = DeviceStatus();
+  if (!device.ok()) return device;
   absl::StatusOr<IpAddress> address = ParseHost(options.address);
   if (!address.ok()) return address.status();
   absl::Status ours = CheckOurs(*stack_, *address);
@@ -148,6 +150,8 @@ absl::StatusOr<std::unique_ptr<Listener>> StackSession::Listen(const ListenOptio
 absl::StatusOr<std::unique_ptr<Connection>> StackSession::Connect(const ConnectOptions& options,
                                                                   std::optional<BindingId> binding,
                                                                   Nanos deadline) {
+  absl::Status device = DeviceStatus();
+  if (!device.ok()) return device;
   const absl::StatusOr<FlowKey> dialled = FlowToDial(*stack_, options);
   if (!dialled.ok()) return dialled.status();
   FlowKey flow = *dialled;
@@ -267,6 +271,7 @@ uint32_t StackSession::Drive() {
   const Nanos now = Now();
   (void)fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, 0); });
   const uint32_t frames = RunAll(now);
+  ForgetGoneQueues();
   poll_set_.SetDeadline(frames != 0 ? now : NextDeadline(now));
   return frames;
 }
@@ -278,7 +283,28 @@ void StackSession::Wait(Nanos deadline) {
     news_.Lower();
     return;
   }
+  ForgetGoneQueues();
   clock_->Wait(fds_, std::min(deadline, NextDeadline(Now())));
+}
+
+absl::Status StackSession::DeviceStatus() const {
+  for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
+    if (!stack_->worker(i).gone()) continue;
+    return absl::UnavailableError(absl::StrCat(
+        "the network device ", info_.device,
+        " was deleted while the session used it, so nothing can arrive or leave any more; take "
+        "what has arrived, and open a new session"));
+  }
+  return absl::OkStatus();
+}
+
+// A descriptor of a deleted device is in error for ever: to wait for it would be no wait at all.
+void StackSession::ForgetGoneQueues() {
+  for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
+    if (fds_[i] < 0 || !stack_->worker(i).gone()) continue;
+    poll_set_.Remove(fds_[i]);
+    fds_[i] = -1;
+  }
 }
 
 absl::StatusOr<Account> StackSession::account(BindingId binding) const {

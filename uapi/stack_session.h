@@ -64,6 +64,8 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   // Inline: a turn of the worker, and of the others when it finds nothing or has had many turns.
   // Waits when there is nothing at all to do. False: the deadline has passed and nothing happened.
   bool Turn(uint32_t worker, Nanos deadline);
+  // OK while the network device is there; kUnavailable once it was taken away.
+  absl::Status DeviceStatus() const;
   // Runs a step that touches a worker where that is allowed: here, or on its thread.
   void OnWorker(uint32_t worker, const std::function<void()>& step) {
     stack_->OnWorker(worker, step);
@@ -89,6 +91,7 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   absl::Status StartThreads();
   uint32_t RunAll(Nanos now);
   Nanos NextDeadline(Nanos now) const;
+  void ForgetGoneQueues();
   absl::StatusOr<uint32_t> QueueFor(std::optional<BindingId> binding,
                                     const std::optional<uint32_t>& queue) const;
 
@@ -109,7 +112,7 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   FenceList fences_;  // Inline.
   PollSet poll_set_;
   NewsFlag news_;
-  std::vector<int> fds_;  // Of the queues.
+  std::vector<int> fds_;  // Of the queues; -1 where the device is gone.
   uint32_t turn_ = 0;
   // Per worker; touched by its thread only, once it runs.
   std::vector<std::vector<std::shared_ptr<Channel>>> channels_;

@@ -118,6 +118,10 @@ class RxQueue {
   // A descriptor that poll(2) finds readable when frames wait; -1 for a NIC in memory.
   virtual int fd() const = 0;
 
+  // Whether the device was taken away from under the queue: nothing will ever come or go again. Any
+  // thread; found out by a Poll() or Transmit() that fails for it.
+  virtual bool gone() const { return false; }
+
   // Binds / unbinds the queue's device memory; the queue's host memory was given at Start().
   // Control thread, while no worker polls this queue. Binding a bound queue is refused
   // (kFailedPrecondition). Unbinding closes the pool's window; pieces out stay valid for their

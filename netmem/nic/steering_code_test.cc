@@ -148,6 +148,51 @@ TEST_F(SteeringCodeTest, IpOptionsAndExtensionHeadersDoNotHideThePorts) {
   EXPECT_EQ(QueueFor(v6), 3u);
 }
 
+// Chains of extension headers of every kind and length, whole, cut off and too long: the program
+// has to find the ports of whatever the parser finds to be TCP, and of nothing that is no TCP.
+TEST_F(SteeringCodeTest, RandomChainsOfExtensionHeadersAreReadAsTheParserReadsThem) {
+  Add({.local_port = TestFlow().local_port}, 3);
+  std::mt19937 random(11);
+  const auto pick = [&](uint32_t count) { return static_cast<uint8_t>(random() % count); };
+  const Bytes plain = KernelFrame{.flow = TestFlowV6()}.Bytes();
+  uint32_t segments = 0, others = 0;
+  for (uint32_t round = 0; round < 3000; ++round) {
+    constexpr uint8_t kKinds[] = {0, 43, 44, 60, 60, 60};
+    uint8_t next = pick(16) == 0 ? 17 : 6;  // UDP behind them now and then.
+    Bytes chain;
+    for (uint32_t left = pick(11); left != 0; --left) {
+      // Hop-by-hop options belong in front of all others; a few stand wrong.
+      const uint8_t kind = left == 1 || pick(32) == 0 ? kKinds[pick(6)] : kKinds[1 + pick(5)];
+      const uint8_t units = kind == 44 ? 0 : pick(3);
+      Bytes header(8 + units * 8u);
+      header[0] = next;
+      if (kind == 44) {
+        header[3] = pick(8) == 0 ? 1 : 0;  // A real fragment now and then.
+      } else {
+        header[1] = units;
+        if (kind != 43 && units == 0) header[2] = 1, header[3] = 4;  // PadN.
+      }
+      chain.insert(chain.begin(), header.begin(), header.end());
+      next = kind;
+    }
+    Bytes frame = plain;
+    frame.insert(frame.begin() + 54, chain.begin(), chain.end());
+    frame[20] = next;
+    StoreBe16(&frame[18], static_cast<uint16_t>(frame.size() - 54));
+    const FrameHeaders parsed = ParseFrame(frame, static_cast<uint32_t>(frame.size()));
+    const uint32_t queue = QueueFor(frame);
+    if (parsed.kind == FrameKind::kTcp) {
+      ++segments;
+      ASSERT_EQ(queue, 3u) << "round " << round;
+    } else if (parsed.kind == FrameKind::kOther) {
+      ++others;
+      ASSERT_EQ(queue, 0u) << "round " << round;
+    }
+  }
+  EXPECT_GT(segments, 500u);
+  EXPECT_GT(others, 200u);
+}
+
 TEST_F(SteeringCodeTest, WhatIsNoWholeTcpPacketFollowsNoRule) {
   Add(FlowMatch{}, 7);  // Matches every TCP segment.
   const Bytes tcp = KernelFrame{}.Bytes();

@@ -122,7 +122,10 @@ bool TapQueue::Read(Incoming& in) {
   do {
     read_bytes = ::readv(options_.fd, vector.data(), static_cast<int>(count));
   } while (read_bytes < 0 && errno == EINTR);
-  if (read_bytes < static_cast<ssize_t>(kVnetHeaderBytes)) return false;
+  if (read_bytes < static_cast<ssize_t>(kVnetHeaderBytes)) {
+    if (read_bytes < 0) NoteFailure(errno);
+    return false;
+  }
   const uint32_t frame_bytes = static_cast<uint32_t>(read_bytes) - kVnetHeaderBytes;
   in.layout = LayOutFrame(frame_bytes, slot_bytes, in.window.bytes());
   in.is_cut_off = frame_bytes == room_bytes;
@@ -344,6 +347,7 @@ bool TapQueue::Transmit(const TxFrame& frame) {
     written_bytes = ::writev(options_.fd, vector.data(), frame.payload.empty() ? 2 : 3);
   } while (written_bytes < 0 && errno == EINTR);
   if (written_bytes < 0) {
+    NoteFailure(errno);
     ++stats_.tx_dropped;
     return false;
   }
@@ -353,6 +357,11 @@ bool TapQueue::Transmit(const TxFrame& frame) {
     Record(PacketDirection::kOutbound, frame.header, frame.header.size() + frame.payload.size());
   }
   return true;
+}
+
+// A TAP that was deleted (`ip link del`) leaves descriptors that poll(2) finds in error for ever.
+void TapQueue::NoteFailure(int error) {
+  if (error == EBADFD) gone_.store(true, std::memory_order_relaxed);
 }
 
 // The kernel sends this flow to our queue from here on.

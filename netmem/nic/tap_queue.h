@@ -63,6 +63,7 @@ class TapQueue final : public RxQueue {
   uint32_t Poll(RxBatch& batch) override;
   bool Transmit(const TxFrame& frame) override;
   int fd() const override { return options_.fd; }
+  bool gone() const override { return gone_.load(std::memory_order_relaxed); }
   absl::Status Bind(const QueueMemory& memory) override;
   void Unbind() override;
   bool bound() const override { return device_.pool != nullptr; }
@@ -114,6 +115,7 @@ class TapQueue final : public RxQueue {
   bool IsPresteer(const FrameHeaders& headers) const;
   void Discard(const Incoming& in);
 
+  void NoteFailure(int error);
   void NoteSent(const TxFrame& frame);
   void Record(PacketDirection direction, std::span<const uint8_t> header, size_t frame_bytes) const;
 
@@ -135,6 +137,8 @@ class TapQueue final : public RxQueue {
 
   PcapngRecorder* recorder_ = nullptr;
   uint32_t recorder_interface_ = 0;
+  // Relaxed: it is a fact of its own, and orders nothing.
+  std::atomic<bool> gone_{false};
   RxQueueStats stats_;
 };
 

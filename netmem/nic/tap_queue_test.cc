@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include <algorithm>
 #include <array>
 #include <span>
@@ -222,6 +224,15 @@ TEST_F(TapQueueTest, ANewBindingStartsFromTheShortestGuess) {
   TeachTimestamps();
   Bind(0, device_);
   EXPECT_EQ(nic_->queue(0).predicted_header_bytes(), kPlainHeaderBytes);
+}
+
+TEST_F(BoundTapTest, ADeviceThatIsDeletedIsGoneAndNotJustQuiet) {
+  RxQueue& queue = nic_->queue(0);
+  EXPECT_EQ(queue.Poll(batch_), 0u);
+  EXPECT_FALSE(queue.gone());
+  ASSERT_EQ(std::system("ip link del dmt0"), 0);
+  EXPECT_EQ(queue.Poll(batch_), 0u);
+  EXPECT_TRUE(queue.gone());
 }
 
 }  // namespace

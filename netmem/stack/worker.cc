@@ -52,6 +52,10 @@ uint32_t Worker::Run(Nanos now) {
   const uint32_t frames = queue_->Poll(*batch_);
   Prefetch(frames);
   for (uint32_t i = 0; i < frames;) i += HandleRun(i, now);
+  if (frames == 0 && queue_->gone() && !gone()) [[unlikely]] {
+    OnDeviceGone(now);
+    ++done;
+  }
   engine_->Flush(now);
   const Nanos deadline = engine_->NextDeadline();
   if (deadline <= now) {
@@ -62,6 +66,12 @@ uint32_t Worker::Run(Nanos now) {
   }
   SendAcks();
   return frames + done;
+}
+
+// What has arrived stays for its user to take.
+void Worker::OnDeviceGone(Nanos now) {
+  engine_->CloseAll(CloseReason::kDeviceGone, now);
+  gone_.store(true, std::memory_order_release);
 }
 
 void Worker::Handle(const RxDescriptor& frame, Nanos now) {

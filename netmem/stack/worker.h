@@ -88,7 +88,11 @@ class Worker final : public SegmentSink {
   }
   // When Run() is due even if no frame arrives.
   Nanos NextDeadline() const { return engine_->NextDeadline(); }
-  int fd() const { return queue_->fd(); }
+  // -1 for a NIC in memory, and once the device is gone.
+  int fd() const { return gone() ? -1 : queue_->fd(); }
+  // Whether the device was taken away: the connections have ended, and nothing will arrive. Any
+  // thread.
+  bool gone() const { return gone_.load(std::memory_order_acquire); }
 
   // The queue's binding comes and goes. Unbinding resets the bound connections, ends every token
   // and leaves the pool without references.
@@ -132,6 +136,7 @@ class Worker final : public SegmentSink {
          HandoverRings* rings);
 
   void Prefetch(uint32_t frames);
+  void OnDeviceGone(Nanos now);
   uint32_t HandleRun(uint32_t first, Nanos now);
   bool StartRun(const RxDescriptor& frame);
   bool ExtendRun(const RxDescriptor& first, const RxDescriptor& frame);
@@ -171,6 +176,8 @@ class Worker final : public SegmentSink {
   TokenStats token_stats_;            // Over all bindings that the queue has had.
   // Of tokens_, 0 without. Relaxed: whoever holds a token was told of it by other means.
   std::atomic<uint16_t> lane_{0};
+  // Set with release once the connections have ended, so that who sees it finds them so.
+  std::atomic<bool> gone_{false};
   Neighbours neighbours_;
   WorkerStats stats_;
   RxQueueStats handed_stats_;  // Of payload that came by handing over.

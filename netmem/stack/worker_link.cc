@@ -13,16 +13,6 @@
 #include "netmem/wire/frame_builder.h"
 
 namespace devmem {
-namespace {
-
-// One of each flow's own (RFC 6437 section 3), so that routers may spread flows without a look at
-// ports. The seed is no secret: the label is to tell flows apart, and names nothing.
-uint32_t FlowLabelOf(const FlowKey& flow) {
-  return flow.local.is_v4() ? 0 : static_cast<uint32_t>(HashFlow(flow, 0) >> 44);
-}
-
-}  // namespace
-
 void Worker::Emit(const OutSegment& segment) {
   SendAcks();
   TcpFrameSpec& spec = tx_spec_;
@@ -32,7 +22,7 @@ void Worker::Emit(const OutSegment& segment) {
   spec.ack = segment.ack;
   spec.flags = segment.flags;
   spec.ecn = segment.ecn;
-  spec.flow_label = FlowLabelOf(segment.flow);
+  spec.flow_label = FlowLabel(segment.flow);
   spec.window = segment.window;
   spec.options = segment.options;
   spec.payload_bytes = static_cast<uint32_t>(segment.payload.size());

@@ -112,4 +112,12 @@ void TcpEngine::CloseNow(TcpConnection& connection, CloseReason reason) {
   last_index_ = kNoConnectionIndex;
 }
 
+void TcpEngine::CloseAll(CloseReason reason, Nanos now) {
+  now_ = now;
+  for (uint32_t index = 0; index < fresh_; ++index) {
+    if (slots_[index].constructed == 0 || at(index).state == TcpState::kClosed) continue;
+    CloseNow(at(index), reason);
+  }
+}
+
 }  // namespace devmem

@@ -38,6 +38,7 @@ enum class CloseReason : uint8_t {
   kTimedOut,     // Retransmissions, probes or the handshake went unanswered.
   kAborted,      // The user, or the end of the session.
   kUnreachable,  // ICMP said so before both sides had agreed.
+  kDeviceGone,   // The network device was taken away.
 };
 absl::string_view ToString(CloseReason reason);
 

@@ -88,6 +88,7 @@ class TcpEngine {
   absl::Status AttachDevice(uint64_t reserve_bytes);
   // The binding goes: bound connections are reset, their pieces put back.
   void DetachDevice(Nanos now);
+  void CloseAll(CloseReason reason, Nanos now);  // All connections; their peers hear nothing.
 
   // --- What drives it ---
   void Input(const Segment& segment, Nanos now);

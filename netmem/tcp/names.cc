@@ -17,6 +17,7 @@ absl::string_view ToString(CloseReason reason) {
     case CloseReason::kTimedOut: return "timed out";
     case CloseReason::kAborted: return "aborted here";
     case CloseReason::kUnreachable: return "unreachable";
+    case CloseReason::kDeviceGone: return "the network device is gone";
   }
   std::abort();
 }

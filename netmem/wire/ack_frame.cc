@@ -49,7 +49,7 @@ void WriteIpv4(const FlowKey& flow, size_t tcp_bytes, uint64_t addresses, uint8_
 }
 
 void WriteIpv6(const FlowKey& flow, size_t tcp_bytes, uint8_t* ip) {
-  StoreBe32(ip, 0x60000000);
+  StoreBe32(ip, 0x60000000 | FlowLabel(flow));
   StoreBe32(ip + 4, static_cast<uint32_t>(tcp_bytes) << 16 | uint32_t{kIpProtocolTcp} << 8 | kTtl);
   flow.local.StoreTo(ip + 8);
   flow.remote.StoreTo(ip + 8 + IpAddress::kBytes);

@@ -67,6 +67,7 @@ Bytes BuiltTheLongWay(const Ack& ack) {
   full.source_mac = ack.source;
   full.destination_mac = ack.destination;
   full.flow = ack.flow;
+  full.flow_label = FlowLabel(ack.flow);
   full.seq = ack.fields.seq;
   full.ack = ack.fields.ack;
   full.flags = ack.fields.flags;

@@ -53,4 +53,11 @@ constexpr uint64_t HashFlow(const FlowKey& flow, uint64_t seed) {
   return FoldedProduct(low ^ ports ^ 0xa54ff53a5f1d36f1, high ^ ports << 32 ^ seed);
 }
 
+// The IPv6 flow label of a connection, 20 bits, the same in all of its packets: routers may spread
+// flows by it without a look at ports (RFC 6437 section 3). 0 for IPv4. The seed is no secret: the
+// label tells flows apart and names nothing.
+constexpr uint32_t FlowLabel(const FlowKey& flow) {
+  return flow.local.is_v4() ? 0 : static_cast<uint32_t>(HashFlow(flow, 0) >> 44);
+}
+
 }  // namespace devmem

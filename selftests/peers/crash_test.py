@@ -4,6 +4,7 @@ nothing."""
 
 import re
 import signal
+import subprocess
 import time
 import unittest
 
@@ -15,10 +16,10 @@ UNDER_WAY_BYTES = 64 << 20
 class CrashTest(PeerCase):
     PROGRAMS = ("nc",)
 
-    def start_endless_transfer(self):
+    def start_endless_transfer(self, *options, **streams):
         """A receiver and a sender without end, some way into the transfer."""
-        receiver = self.start_receiver()
-        sender = self.shell(f"exec nc {OURS} {PORT} </dev/zero")
+        receiver = self.start_receiver(*options, **streams)
+        sender = self.shell(f"exec nc {OURS} {PORT} </dev/zero", stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + WATCHDOG_S
         while self.bytes_sent() < UNDER_WAY_BYTES:
             self.assertLess(time.monotonic(), deadline, "the transfer does not get under way")
@@ -51,6 +52,29 @@ class CrashTest(PeerCase):
         sender.kill()
         self.assert_nothing_left()
         self.assert_next_run_works()
+
+    def test_a_receiver_whose_device_is_deleted_says_so_and_ends(self):
+        for threads in ("inline", "thread"):
+            with self.subTest(threads=threads):
+                receiver, sender = self.start_endless_transfer("--threads", threads,
+                                                               stderr=subprocess.PIPE)
+                self.namespace.run("ip", "link", "del", "dm0")
+                self.assertEqual(receiver.wait(WATCHDOG_S), 1)
+                said = receiver.popen.stderr.read().decode()
+                self.assertIn("the network device is gone", said)
+                self.assertIn('"net_iovs_leaked":0', receiver.output.replace(" ", ""))
+                sender.kill()
+                self.assert_nothing_left()
+
+    def test_a_receiver_that_waits_on_a_deleted_device_says_so_and_ends(self):
+        for threads in ("inline", "thread"):
+            with self.subTest(threads=threads):
+                receiver = self.start_receiver("--threads", threads, stderr=subprocess.PIPE)
+                self.namespace.run("ip", "link", "del", "dm0")
+                self.assertEqual(receiver.wait(WATCHDOG_S), 1)
+                said = receiver.popen.stderr.read().decode()
+                self.assertIn("dm0 was deleted", said)
+                self.assert_nothing_left()
 
 
 if __name__ == "__main__":

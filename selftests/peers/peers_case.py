@@ -94,11 +94,12 @@ class PeerCase(unittest.TestCase):
         self.assertEqual(process.wait(WATCHDOG_S), 0, f"{process.name} failed")
         return json.loads(process.output)
 
-    def start_receiver(self, *options):
+    def start_receiver(self, *options, **streams):
         """Starts ncdevmem as a listener on a new TAP; returns it once it accepts connections."""
         return self.namespace.start_when_ready(
             BIN / "ncdevmem", "-l", "-s", OURS, "-p", PORT, "--kernel-address", KERNEL_ADDRESS,
-            "--sha256", "--json", "--quiet", *options, timeout_s=WATCHDOG_S, stdout=subprocess.PIPE)
+            "--sha256", "--json", "--quiet", *options, timeout_s=WATCHDOG_S, stdout=subprocess.PIPE,
+            **streams)
 
     def start_client(self, *options):
         """Starts ncdevmem as a client of the kernel's side."""

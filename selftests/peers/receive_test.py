@@ -186,6 +186,28 @@ class BothFamiliesTest(PeerCase):
         self.assert_nothing_left()
 
 
+class ExtensionHeadersTest(PeerCase):
+    # An ordinary TCP client whose kernel puts destination options in front of every segment.
+    CLIENT = """
+import socket, sys
+pad = bytes([0, 1, 1, 12]) + bytes(12)  # 16 bytes: PadN.
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as to, open(sys.argv[3], "rb") as f:
+    to.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, pad)
+    to.sendfile(f)
+"""
+
+    def test_segments_behind_extension_headers_are_steered_and_land(self):
+        path, sha256 = self.content(SIZE)
+        receiver = self.start_receiver()
+        sender = self.namespace.start("python3", "-c", self.CLIENT, OURS, PORT, path)
+        self.assert_ends_well(sender)
+        result = self.result_of(receiver)
+        self.assertGreater(result["statistics"]["steered_bytes"], SIZE * 99 // 100)
+        self.assertEqual((result["bytes"], result["streams"][0]["sha256"]), (SIZE, sha256))
+        self.assertEqual((result["net_iovs_leaked"], result["missteered_bytes"]), (0, 0))
+        self.assert_nothing_left()
+
+
 class StarvationTest(PeerCase):
     PROGRAMS = ("nc",)
     REGION = 128 << 10  # Two super-frames.
