@@ -68,7 +68,7 @@ class LazyArray {
 
  private:
   // Below it, rounding up to huge pages would cost more memory than it is worth.
-  static constexpr size_t kHugeFromBytes = size_t{64} << 20;
+  static constexpr size_t kHugeFromBytes = size_t{8} << 20;
 
   void Swap(LazyArray& other) {
     std::swap(data_, other.data_);

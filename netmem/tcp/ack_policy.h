@@ -50,14 +50,28 @@ class AckPolicy {
   // The window opened by enough that the peer should hear of it.
   void OnWindowOpened() { now_ = true; }
 
-  AckDecision Decide() const;
+  AckDecision Decide() const {
+    if (now_) return AckDecision::kNow;
+    if (pending_segments_ == 0 && pending_bytes_ == 0) return AckDecision::kNone;
+    if (pending_segments_ >= 2 || pending_bytes_ >= 2 * rcv_mss_bytes_) return AckDecision::kNow;
+    return quick_segments_left_ != 0 ? AckDecision::kNow : AckDecision::kDelayed;
+  }
   bool batch_full() const { return pending_bytes_ >= batch_bytes_max_; }
 
   // Whether every second segment is acknowledged, so that frames must not be merged.
   bool careful() const { return careful_acks_left_ != 0; }
 
   // Any segment with ACK left: everything is acknowledged.
-  void OnAckSent();
+  void OnAckSent() {
+    quick_segments_left_ = static_cast<uint8_t>(
+        quick_segments_left_ - std::min<uint32_t>(quick_segments_left_, pending_segments_));
+    pending_bytes_ = 0;
+    pending_segments_ = 0;
+    now_ = false;
+    if (careful_acks_left_ == 0) return;
+    --careful_acks_left_;
+    batch_bytes_max_ = careful_acks_left_ != 0 ? 2 * rcv_mss_bytes_ : kAckBatchBytesMax;
+  }
 
   uint32_t pending_bytes() const { return pending_bytes_; }
   // The peer's segment size as far as we have seen it.

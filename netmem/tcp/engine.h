@@ -330,6 +330,7 @@ class TcpEngine {
   // timers.cc
   void SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadline);
   void StopTimer(TcpConnection& connection, TimerKind kind) { connection.deadline[kind] = kNever; }
+  void DisarmIfIdle(TcpConnection& connection);
   void OnTimer(TcpConnection& connection);
   void OnRetransmitTimer(TcpConnection& connection);
   void OnPersistTimer(TcpConnection& connection);

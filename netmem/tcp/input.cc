@@ -152,7 +152,8 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
     ChallengeAck(connection);
     return false;
   }
-  if (connection.state == TcpState::kSynReceived) {
+  const bool opens = connection.state == TcpState::kSynReceived;
+  if (opens) {
     if (!MayComplete(connection)) {
       Drop(segment, TcpDrop::kAcceptQueueFull);
       return false;
@@ -177,6 +178,7 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
   if (outcome.advanced) MarkChanged(connection);
   if (outcome.advanced || outcome.window_opened) StopTimer(connection, kTimerPersist);
   if (outcome.restart_timer) RestartRetransmit(connection);
+  if (opens) DisarmIfIdle(connection);
   if (outcome.retransmit) {
     if (const std::optional<SendPlan> plan = connection.sender.FirstUnacked()) {
       SendPlanned(connection, *plan);

@@ -58,6 +58,9 @@ inline constexpr uint8_t kCarefulAcks = 8;
 inline constexpr Nanos kTimeWaitPeriod = 60 * kSecond;
 inline constexpr Nanos kFinWait2Max = 60 * kSecond;
 
+// Timers that expire in one turn; a crowd of them must not keep segments waiting.
+inline constexpr uint32_t kTimersPerTurn = 1024;
+
 // Keepalive (RFC 9293 section 3.8.4): off by default, and then not before two idle hours.
 inline constexpr Nanos kKeepaliveIdle = 7200 * kSecond;
 inline constexpr Nanos kKeepaliveInterval = 75 * kSecond;

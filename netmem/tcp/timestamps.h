@@ -32,15 +32,22 @@ struct TimestampState {
 
   // Section 5.3, R1. A reset is exempt from the test: do not ask for a segment with RST. What was
   // remembered for more than 24 days (section 5.5) rejects nothing.
-  PawsVerdict CheckPaws(uint32_t tsval, Nanos now) const;
+  PawsVerdict CheckPaws(uint32_t tsval, Nanos now) const {
+    if (!enabled || static_cast<int32_t>(tsval - ts_recent) >= 0) return PawsVerdict::kAccept;
+    return now - ts_recent_at > kPawsIdleMax ? PawsVerdict::kAccept : PawsVerdict::kReject;
+  }
 
   // Section 4.3 (2): remembers the timestamp of a segment that passed the acceptance test, if the
   // segment begins at or before the last acknowledgment that we sent and is not older. RFC 7323
   // does not look at the segment's length, unlike RFC 1323.
-  void Update(uint32_t tsval, SeqNum seq, SeqNum last_ack_sent, Nanos now);
+  void Update(uint32_t tsval, SeqNum seq, SeqNum last_ack_sent, Nanos now) {
+    if (seq > last_ack_sent || CheckPaws(tsval, now) == PawsVerdict::kReject) return;
+    ts_recent = tsval;
+    ts_recent_at = now;
+  }
 
   // The TSval to send now: one tick is kClockTick, 1 ms.
-  uint32_t TsValue(Nanos now) const;
+  uint32_t TsValue(Nanos now) const { return offset + static_cast<uint32_t>(now / kClockTick); }
 
   // The round-trip time that an echo of ours tells, in whole ticks, at least one; nothing when the
   // echo lies in the future or more than kRttMax back, so was not made by a recent segment.
