@@ -42,8 +42,9 @@ void TellReady(int fd) {
   ::close(fd);
 }
 
-Receiver::Hooks MakeHooks(const NcdevmemOptions& options, ProgressLine* line, bool show_progress) {
-  Receiver::Hooks hooks;
+NcdevmemReceiver::Hooks MakeHooks(const NcdevmemOptions& options, ProgressLine* line,
+                                  bool show_progress) {
+  NcdevmemReceiver::Hooks hooks;
   hooks.stopped = [] { return stop_signal != 0; };
   hooks.listening = [&options](absl::string_view endpoint) {
     if (!options.quiet) Print(stderr, "listening on " + std::string(endpoint) + "\n");
@@ -68,7 +69,7 @@ int Main(int argc, const char* const* argv) {
   HandleSignals();
   ProgressLine line;
   const bool show_progress = !options.quiet && ::isatty(STDERR_FILENO) == 1;
-  Receiver receiver(options, MakeHooks(options, &line, show_progress));
+  NcdevmemReceiver receiver(options, MakeHooks(options, &line, show_progress));
   const RunResult result = receiver.Run();
 
   if (show_progress) Print(stderr, "\r\x1b[K");

@@ -21,14 +21,14 @@ constexpr Nanos kShowEvery = 100 * kMillisecond;
 
 }  // namespace
 
-RunResult Receiver::Run() {
+RunResult NcdevmemReceiver::Run() {
   result_.status = SetUp();
   if (result_.status.ok()) result_.status = ReceiveAll();
   TearDown();
   return std::move(result_);
 }
 
-absl::Status Receiver::ReceiveAll() {
+absl::Status NcdevmemReceiver::ReceiveAll() {
   while (!Done()) {
     if (hooks_.stopped()) return absl::CancelledError("stopped by a signal");
     const absl::Status turned = Turn();
@@ -38,9 +38,9 @@ absl::Status Receiver::ReceiveAll() {
 }
 
 // Unsteered connections that are still open are waited for.
-bool Receiver::Done() const { return !AcceptsMore() && streams_.empty(); }
+bool NcdevmemReceiver::Done() const { return !AcceptsMore() && streams_.empty(); }
 
-absl::Status Receiver::Turn() {
+absl::Status NcdevmemReceiver::Turn() {
   const Nanos now = session_->Now();
   if (hooks_.progress && now >= next_show_) Show(now);
   const bool lone = streams_.size() == 1 && !AcceptsMore() && !options_.unsteered_port.has_value();
@@ -68,7 +68,7 @@ absl::Status Receiver::Turn() {
 }
 
 // Everybody but the stream that is waited for: new connections, and the unsteered ones.
-absl::Status Receiver::LookAround() {
+absl::Status NcdevmemReceiver::LookAround() {
   for (Port& port : ports_) {
     if (port.counted && !AcceptsMore()) continue;
     const absl::Status accepted = AcceptFrom(&port, 0);
@@ -80,13 +80,13 @@ absl::Status Receiver::LookAround() {
   return absl::OkStatus();
 }
 
-absl::Status Receiver::AcceptFrom(Port* port, Nanos deadline) {
+absl::Status NcdevmemReceiver::AcceptFrom(Port* port, Nanos deadline) {
   absl::StatusOr<std::unique_ptr<Connection>> accepted = port->listener->Accept(deadline);
   if (accepted.ok()) return Add(*std::move(accepted), port->counted);
   return absl::IsDeadlineExceeded(accepted.status()) ? absl::OkStatus() : accepted.status();
 }
 
-absl::Status Receiver::Add(std::unique_ptr<Connection> connection, bool counted) {
+absl::Status NcdevmemReceiver::Add(std::unique_ptr<Connection> connection, bool counted) {
   std::unique_ptr<StreamSink> sink;
   if (options_.looks_at_payload()) {
     const bool several = options_.connection_count > 1 || options_.unsteered_port.has_value();
@@ -110,7 +110,7 @@ absl::Status Receiver::Add(std::unique_ptr<Connection> connection, bool counted)
   return absl::OkStatus();
 }
 
-void Receiver::ReceiveFrom(size_t index, Nanos deadline) {
+void NcdevmemReceiver::ReceiveFrom(size_t index, Nanos deadline) {
   switch (streams_[index]->Receive(deadline)) {
     case Stream::Step::kProgress: progressed_ = true; return;
     case Stream::Step::kIdle: return;
@@ -121,7 +121,7 @@ void Receiver::ReceiveFrom(size_t index, Nanos deadline) {
   }
 }
 
-void Receiver::FinishStream(size_t index) {
+void NcdevmemReceiver::FinishStream(size_t index) {
   if (streams_[index]->counted()) {
     ended_ = session_->Now();
     result_.cpu_s = ProcessCpuSeconds() - cpu_at_start_s_;
@@ -131,7 +131,7 @@ void Receiver::FinishStream(size_t index) {
   streams_.erase(streams_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-void Receiver::Show(Nanos now) {
+void NcdevmemReceiver::Show(Nanos now) {
   next_show_ = now + kShowEvery;
   Progress progress{.bytes = finished_bytes_, .now = now, .account = {}};
   for (const auto& stream : streams_) progress.bytes += stream->bytes();
@@ -144,7 +144,7 @@ void Receiver::Show(Nanos now) {
   hooks_.progress(progress);
 }
 
-void Receiver::TearDown() {
+void NcdevmemReceiver::TearDown() {
   for (size_t i = streams_.size(); i-- > 0;) {
     streams_[i]->Cancel(absl::CancelledError("cut short"));
     FinishStream(i);
@@ -163,7 +163,7 @@ void Receiver::TearDown() {
 }
 
 // Everything was given back and every connection is closed, so whatever is still used has no owner.
-uint64_t Receiver::LeakedNetIovs() const {
+uint64_t NcdevmemReceiver::LeakedNetIovs() const {
   uint64_t leaked = 0;
   for (const BindingId binding : bindings_) {
     const absl::StatusOr<Account> account = session_->account(binding);

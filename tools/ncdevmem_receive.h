@@ -38,7 +38,7 @@ struct Progress {
   Account account;  // Of all bindings.
 };
 
-class Receiver {
+class NcdevmemReceiver {
  public:
   struct Hooks {
     // For each port that connections are accepted on, and then, once, that they all are.
@@ -50,7 +50,7 @@ class Receiver {
     std::function<void(const Progress&)> progress;
   };
 
-  Receiver(const NcdevmemOptions& options, Hooks hooks)
+  NcdevmemReceiver(const NcdevmemOptions& options, Hooks hooks)
       : options_(options), hooks_(std::move(hooks)) {}
 
   // All of it. Never leaves anything behind.

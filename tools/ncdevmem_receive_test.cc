@@ -105,7 +105,7 @@ RunResult RunWith(const NcdevmemOptions& options,
                   const std::function<void(const std::vector<uint16_t>&)>& peer) {
   std::vector<uint16_t> ports;
   std::thread thread;
-  Receiver::Hooks hooks;
+  NcdevmemReceiver::Hooks hooks;
   hooks.stopped = [] { return false; };
   hooks.listening = [&ports](absl::string_view endpoint) {
     uint32_t port = 0;
@@ -113,7 +113,7 @@ RunResult RunWith(const NcdevmemOptions& options,
     ports.push_back(static_cast<uint16_t>(port));
   };
   hooks.ready = [&] { thread = std::thread([&] { peer(ports); }); };
-  RunResult result = Receiver(options, hooks).Run();
+  RunResult result = NcdevmemReceiver(options, hooks).Run();
   if (thread.joinable()) thread.join();
   EXPECT_EQ(result.net_iovs_leaked, 0u);
   return result;
@@ -244,7 +244,7 @@ TEST(ReceiverTest, AStopEndsTheRunWithoutLeavingAnythingHeld) {
   NcdevmemOptions options = Listening();
   options.hold_bytes = 500'000;
   bool stop = false;
-  Receiver::Hooks hooks;
+  NcdevmemReceiver::Hooks hooks;
   uint16_t port = 0;
   hooks.listening = [&port](absl::string_view endpoint) {
     uint32_t number = 0;
@@ -262,7 +262,7 @@ TEST(ReceiverTest, AStopEndsTheRunWithoutLeavingAnythingHeld) {
       client.ReadAnswer();
     });
   };
-  const RunResult result = Receiver(options, hooks).Run();
+  const RunResult result = NcdevmemReceiver(options, hooks).Run();
   thread.join();
   EXPECT_EQ(result.status.code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(result.net_iovs_leaked, 0u);
@@ -295,9 +295,9 @@ TEST(ReceiverTest, ARequestIsSentAndTheAnswerLandsInTheRegion) {
       if (part > 0) sent += static_cast<size_t>(part);
     }
   });
-  Receiver::Hooks hooks;
+  NcdevmemReceiver::Hooks hooks;
   hooks.stopped = [] { return false; };
-  const RunResult result = Receiver(options, hooks).Run();
+  const RunResult result = NcdevmemReceiver(options, hooks).Run();
   server.join();
   EXPECT_EQ(request, "give me the file");
   ASSERT_EQ(result.streams.size(), 1u) << result.status;
