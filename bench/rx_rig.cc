@@ -55,7 +55,7 @@ namespace {
 
 constexpr uint16_t kOurPort = 5201;
 constexpr uint16_t kPeerPortFirst = 20'000;
-constexpr uint32_t kPeerPorts = 40'000;  // Of one peer's address.
+constexpr uint32_t kPeerPorts = 40'000;                            // Of one peer's address.
 constexpr IpAddress kOurAddress = IpAddress::FromV4(0xc6120002);   // 198.18.0.2
 constexpr IpAddress kPeerAddress = IpAddress::FromV4(0xc6120001);  // 198.18.0.1
 constexpr MacAddress kPeerMac({2, 0, 0, 0, 0, 9});
@@ -177,8 +177,8 @@ void RxRig::Inject(const TcpFrameSpec& spec) {
   link_->a().InjectHeader(0, std::span(header).first(BuildTcpFrame(spec, header)), 0);
 }
 
-// The initial sequence number with which a SYN was answered. Window updates of others may lie behind
-// the answer.
+// The initial sequence number with which a SYN was answered. Window updates of others may lie
+// behind the answer.
 std::optional<SeqNum> RxRig::AnswerTo(const TcpFrameSpec& syn) const {
   for (uint64_t back = 0; back < ReplySinkQueue::kSlots; ++back) {
     const std::span<const uint8_t> reply = nic_->sink().last(back);

@@ -60,8 +60,8 @@ class RxRig {
   ~RxRig();
 
   // The four steps of a connection that the peer opens and closes, for kBurstSegments of them at
-  // once: their SYN, ACK, FIN and last ACK. Each puts the frames into the ring; the time that counts
-  // is that of the turns, Accept() and CloseAll() between them.
+  // once: their SYN, ACK, FIN and last ACK. Each puts the frames into the ring; the time that
+  // counts is that of the turns, Accept() and CloseAll() between them.
   void SendSyns();
   void SendAcks();
   void SendFins();
@@ -96,7 +96,7 @@ class RxRig {
   struct Peer {
     std::array<uint8_t, kTcpFrameHeaderBytesMax> header{};
     uint32_t header_bytes = 0;
-    SeqNum first;         // Of its stream.
+    SeqNum first;  // Of its stream.
     ArrivalOrder order{Disorder::kNone};
   };
   explicit RxRig(const RxRigOptions& options);

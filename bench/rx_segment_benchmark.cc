@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The receive path per segment: segments of 1448 bytes, in order but where a row says otherwise,
-// round-robin over the flows, in bursts of 64. The time is that of the application's turn, from the descriptor in the NIC's ring
-// to the released frag, acknowledgments made; making the frames and taking the acknowledgments off
-// the wire is outside of it. Each benchmark reports a counter of its own name: that counter is the
-// figure.
+// round-robin over the flows, in bursts of 64. The time is that of the application's turn, from the
+// descriptor in the NIC's ring to the released frag, acknowledgments made; making the frames and
+// taking the acknowledgments off the wire is outside of it. Each benchmark reports a counter of its
+// own name: that counter is the figure.
 
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
