@@ -84,6 +84,8 @@ void AddEngine(const EngineStats& stats, Sums* sums) {
   sums->Add("tcp.duplicate_bytes", stats.duplicate_bytes);
   sums->Add("tcp.out_of_order_segments", stats.out_of_order_segments);
   sums->Add("tcp.retransmits", stats.retransmits);
+  sums->Add("tcp.sack_blocks_ignored", stats.sack_blocks_ignored);
+  sums->Add("tcp.duplicates_reported", stats.duplicates_reported);
   sums->Add("tcp.timeouts", stats.timeouts);
   sums->Add("tcp.zero_windows_sent", stats.zero_windows_sent);
   sums->Add("tcp.segments_marked", stats.segments_marked);

@@ -42,6 +42,7 @@ void TcpEngine::EnterTimeWait(TcpConnection& connection) {
   StopTimer(connection, kTimerRetransmit);
   StopTimer(connection, kTimerPersist);
   StopTimer(connection, kTimerKeepalive);
+  connection.sender.ReleaseStream();
   RestartTimeWait(connection);
   if (!connection.attached) ListInTimeWait(connection);
 }

@@ -48,6 +48,7 @@ AckResult NewReno::OnAckInRecovery(SeqNum snd_una, uint32_t acked_bytes, uint32_
     SetCwnd(std::min(ssthresh_bytes_, std::max(flight_bytes, mss_bytes_) + mss_bytes_));
     return AckResult::kRecoveryFinished;
   }
+  if (by_sack_) return AckResult::kAdvanced;
   // Partial: what left the network deflates cwnd, and the retransmission may replace one segment.
   const uint32_t deflated = cwnd_bytes_ - std::min(acked_bytes, cwnd_bytes_);
   SetCwnd(deflated + (acked_bytes >= mss_bytes_ ? mss_bytes_ : 0));
@@ -87,6 +88,15 @@ DupAckResult NewReno::OnDuplicateAck(SeqNum snd_una, SeqNum snd_max, uint32_t fl
     limited_transmit_bytes_ += mss_bytes_;
     return DupAckResult::kMaySend;
   }
+  EnterRecovery(snd_max);
+  by_sack_ = false;
+  const uint32_t left_bytes = kDuplicateAckThreshold * mss_bytes_;
+  SetCwnd(uint64_t{ssthresh_bytes_} + left_bytes);
+  flight_at_loss_bytes_ -= std::min(flight_at_loss_bytes_, left_bytes);
+  return DupAckResult::kRetransmit;
+}
+
+void NewReno::EnterRecovery(SeqNum snd_max) {
   in_recovery_ = true;
   saw_partial_ = false;
   has_recover_ = true;
@@ -97,9 +107,18 @@ DupAckResult NewReno::OnDuplicateAck(SeqNum snd_una, SeqNum snd_max, uint32_t fl
   // RFC 3168 section 6.1.2: one reduction per window, whether it was told by a mark or by a loss.
   if (!in_marked_) ssthresh_bytes_ = HalfOf(flight_at_loss_bytes_);
   in_marked_ = false;
-  const uint32_t left_bytes = kDuplicateAckThreshold * mss_bytes_;
-  SetCwnd(uint64_t{ssthresh_bytes_} + left_bytes);
-  flight_at_loss_bytes_ -= std::min(flight_at_loss_bytes_, left_bytes);
+}
+
+DupAckResult NewReno::OnSackNews(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes,
+                                 bool first_is_lost) {
+  if (in_recovery_) return DupAckResult::kMaySend;
+  // SACK tells which copy arrived, so unlike step 1 of NewReno the number itself is no doubt.
+  if (has_recover_ && snd_una < recover_) return DupAckResult::kNone;
+  if (duplicate_acks_ == 0) flight_at_loss_bytes_ = flight_bytes;
+  if (++duplicate_acks_ < kDuplicateAckThreshold && !first_is_lost) return DupAckResult::kMaySend;
+  EnterRecovery(snd_max);
+  by_sack_ = true;
+  SetCwnd(ssthresh_bytes_);
   return DupAckResult::kRetransmit;
 }
 

@@ -65,6 +65,12 @@ class NewReno {
   // Once per window of data. Returns whether cwnd was reduced.
   bool OnEcnEcho(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes);
 
+  // As OnDuplicateAck(), for an ACK whose SACK blocks say something new (RFC 6675 section 5);
+  // `first_is_lost` says that they prove the segment at snd_una lost. The recovery that it starts
+  // keeps cwnd as it is, and the sender counts what is in the network.
+  DupAckResult OnSackNews(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes,
+                          bool first_is_lost);
+
   // The retransmission timer expired: one segment is sent again, everything else waits.
   void OnTimeout(SeqNum snd_max, uint32_t flight_bytes);
 
@@ -75,6 +81,7 @@ class NewReno {
   uint32_t InitialWindow() const;
   uint32_t HalfOf(uint32_t flight_bytes) const;
   void Grow(uint32_t acked_bytes, uint32_t flight_before_bytes);
+  void EnterRecovery(SeqNum snd_max);
   AckResult OnAckInRecovery(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes);
   void SetCwnd(uint64_t bytes);
 
@@ -93,6 +100,7 @@ class NewReno {
   bool has_recover_ = false;
   bool in_recovery_ = false;
   bool saw_partial_ = false;
+  bool by_sack_ = false;          // The recovery is that of RFC 6675.
   bool in_marked_ = false;        // Until marked_until_ is acknowledged, cwnd does not move.
   bool after_timeout_ = false;    // Until recover_ is acknowledged.
   bool timeout_repeats_ = false;  // No progress since the last timeout.

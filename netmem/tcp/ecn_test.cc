@@ -164,6 +164,7 @@ TEST_F(EcnTest, AnEchoOnAConnectionWithoutEcnSaysNothing) {
 }
 
 TEST_F(EcnTest, ALossAfterAnEchoInTheSameWindowDoesNotHalveAgain) {
+  peer_syn_.sack_permitted = false;
   Agreed();
   SendBytes(14600);
   Send({.ack = kOurIss + 1461, .flags = kTcpAck | kTcpEce});

@@ -50,13 +50,6 @@
 
 namespace devmem {
 
-// Linux's tcp_syncookies: 0, 1 and 2.
-enum class SynCookies : uint8_t {
-  kOff,
-  kOnOverflow,  // While a listener has as many half-open connections as it may.
-  kAlways,
-};
-
 class TcpEngine {
  public:
   struct Config {
@@ -72,6 +65,8 @@ class TcpEngine {
     bool sack = true;
     EcnMode ecn = EcnMode::kAccept;
     SynCookies syn_cookies = SynCookies::kOnOverflow;
+    // Between two answers of a connection to unacceptable segments; 0: none is held back.
+    Nanos invalid_answer_interval = kInvalidAnswerInterval;
   };
 
   // `store` and `sink` outlive the engine. The store's host pool serves connections that are not
@@ -318,6 +313,7 @@ class TcpEngine {
   void OnAckLeaves(TcpConnection& connection);
   void EmitSegment(TcpConnection& connection, OutSegment& out);
   uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
+  size_t SackRoom(const TcpConnection& connection, size_t payload_bytes) const;
   uint64_t BackedBytes(const TcpConnection& connection);
   uint64_t FirstWindow(const FlowKey& flow, bool bound, bool timestamps) const;
   void GrantFirst(TcpConnection& connection, uint8_t scale);

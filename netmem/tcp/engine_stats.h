@@ -47,7 +47,9 @@ struct EngineStats {
   Counter duplicate_bytes;  // Payload that came again.
   Counter out_of_order_segments;
   Counter retransmits;
-  Counter timeouts;  // Retransmission timeouts.
+  Counter sack_blocks_ignored;  // Of the peer's: what it cannot have.
+  Counter duplicates_reported;  // ACKs that say that something of ours arrived twice (RFC 2883).
+  Counter timeouts;             // Retransmission timeouts.
   Counter zero_windows_sent;
   Counter segments_marked;  // Payload that came with CE (RFC 3168).
   Counter ecn_reductions;   // Times that the peer's ECE halved our window.

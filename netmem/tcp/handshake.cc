@@ -62,6 +62,7 @@ void TcpEngine::TakeSynOptions(TcpConnection& connection, const Segment& segment
       connection.window_scaling ? std::min(*options.window_scale, kWindowScaleMax) : uint8_t{0};
   connection.rcv_scale = connection.window_scaling ? window_scale_ : uint8_t{0};
   connection.sack_permitted = options.sack_permitted && config_.sack;
+  connection.sender.set_sack(connection.sack_permitted);
   if (options.timestamps.has_value() && config_.timestamps) {
     connection.timestamps.Enable(options.timestamps->value, now_);
   }

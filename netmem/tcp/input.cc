@@ -175,6 +175,8 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
     if (reduced) ++stats_.ecn_reductions;
     if (reduced || outcome.reduced) connection.ecn.cwr_pending = true;
   }
+  if (outcome.bogus_sacks != 0) stats_.sack_blocks_ignored.Add(outcome.bogus_sacks);
+  if (outcome.duplicate_reported) ++stats_.duplicates_reported;
   if (outcome.advanced) MarkChanged(connection);
   if (outcome.advanced || outcome.window_opened) StopTimer(connection, kTimerPersist);
   if (outcome.restart_timer) RestartRetransmit(connection);

@@ -75,6 +75,8 @@ inline constexpr Nanos kRttMax = kRtoMax;
 // Holes are what a peer can make us remember: at most this many separate ranges per connection.
 inline constexpr uint32_t kReassemblyRangesMax = 256;
 inline constexpr size_t kSackBlocksMax = kTcpSackBlocksMax;
+// Ranges that a peer has SACKed of what we sent; more are not remembered, and go again.
+inline constexpr size_t kScoreboardRangesMax = 64;
 
 // Connections looked at, per segment that finds no memory, for one that holds out-of-order data.
 // The segment comes again, and the search goes on where it stopped.
@@ -123,6 +125,8 @@ inline constexpr uint32_t kHalfOpenSlotsDivisor = 2;
 inline constexpr size_t kSendBufferBytesDefault = 256u << 10;
 inline constexpr size_t kSendBufferBytesMax = 64u << 20;
 inline constexpr size_t kSendBufferBytesFirst = 4096;
+// The longest stretch that is in one piece even where the ring wraps: one largest super-frame.
+inline constexpr size_t kSendBufferOverlapBytes = 64u << 10;
 
 // Congestion control of what we send, in segments unless the name says bytes.
 inline constexpr uint32_t kInitialWindowSegments = 10;  // RFC 6928 section 2.

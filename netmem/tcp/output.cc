@@ -141,9 +141,14 @@ void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
   out.flow = connection.flow;
   out.window = WindowToAnnounce(connection, (out.flags & kTcpSyn) != 0);
   if (out.window == 0) ++stats_.zero_windows_sent;
+  SackGenerator& sack = connection.receiver.sack();
+  const bool tells_holes = connection.sack_permitted && !sack.empty();
+  const size_t room = tells_holes ? SackRoom(connection, out.payload.size()) : 0;
   if ((out.flags & kTcpAck) != 0) {
     out.ack = connection.receiver.rcv_nxt();
-    OnAckLeaves(connection);
+    connection.last_ack_sent = out.ack;
+    // What finds no room beside payload is told by a bare ACK, if one is due.
+    if (!tells_holes || room != 0) OnAckLeaves(connection);
   }
   if ((out.flags & kTcpSyn) == 0) {
     if (connection.ecn.echo) out.flags |= kTcpEce;
@@ -151,15 +156,24 @@ void TcpEngine::EmitSegment(TcpConnection& connection, OutSegment& out) {
       out.options.timestamps =
           TcpTimestamps{connection.timestamps.TsValue(now_), connection.timestamps.ts_recent};
     }
-    SackGenerator& sack = connection.receiver.sack();
-    if (connection.sack_permitted && !sack.empty() && out.payload.empty()) {
-      const size_t room = connection.timestamps.enabled ? kSackBlocksMax - 1 : kSackBlocksMax;
+    if (room != 0) {
       out.options.sack_block_count =
           static_cast<uint8_t>(sack.Fill(std::span(out.options.sack_blocks).first(room)));
     }
   }
   ++stats_.segments_out;
   sink_->Emit(out);
+}
+
+// How many SACK blocks fit into a segment: every ACK tells of the holes (RFC 2018 section 4),
+// beside payload as far as that leaves room.
+size_t TcpEngine::SackRoom(const TcpConnection& connection, size_t payload_bytes) const {
+  constexpr size_t kHeadBytes = 4, kBlockBytes = 8;
+  const size_t most = connection.timestamps.enabled ? kSackBlocksMax - 1 : kSackBlocksMax;
+  if (payload_bytes == 0) return most;
+  const size_t left = connection.sender.mss_bytes() -
+                      std::min<size_t>(payload_bytes, connection.sender.mss_bytes());
+  return left < kHeadBytes ? 0 : std::min(most, (left - kHeadBytes) / kBlockBytes);
 }
 
 uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection, bool with_syn) {

@@ -295,5 +295,26 @@ TEST_F(OutputTest, StreamBytesAreCountedOnceHoweverOftenTheyAreSent) {
   EXPECT_EQ(c().payload_bytes_sent, 1000u);
 }
 
+TEST_F(OutputTest, DataTellsOfTheHolesWhereItLeavesRoom) {
+  Established();
+  Send({.seq = kPeerIss + 101, .bytes = 100});
+  TakeSeen();
+  SendBytes(1000);
+  ExpectOnly(All({HasPayload(1000), HasSacks({{kPeerIss + 101, kPeerIss + 201}})}));
+}
+
+TEST_F(OutputTest, HolesThatFindNoRoomBesideDataAreToldByAnAck) {
+  Established();
+  Deliver({.seq = kPeerIss + 101, .bytes = 100});
+  const std::vector<uint8_t> data(1460, 'x');
+  EXPECT_EQ(engine().Send(c(), data, h().now), data.size());
+  h().Flush();
+  bool told = false;
+  for (const SeenSegment& seen : TakeSeen()) {
+    if (seen.payload.empty()) told = HasSacks({{kPeerIss + 101, kPeerIss + 201}})(seen).empty();
+  }
+  EXPECT_TRUE(told);
+}
+
 }  // namespace
 }  // namespace devmem::testing

@@ -76,11 +76,12 @@ void TcpEngine::OnReset(TcpConnection& connection, const Segment& segment) {
   CloseNow(connection, opening ? CloseReason::kRefused : CloseReason::kReset);
 }
 
-// One answer per connection in kInvalidAnswerInterval.
+// One answer per connection in Config::invalid_answer_interval.
 bool TcpEngine::MayAnswerInvalid(TcpConnection& connection) {
   const uint32_t now_ms = static_cast<uint32_t>(now_ / kMillisecond);
   const uint32_t since_ms = now_ms - connection.invalid_answered_ms;
-  if (connection.invalid_answered_ms != 0 && since_ms < kInvalidAnswerInterval / kMillisecond) {
+  if (connection.invalid_answered_ms != 0 &&
+      since_ms < config_.invalid_answer_interval / kMillisecond) {
     return false;
   }
   connection.invalid_answered_ms = std::max(now_ms, 1u);

@@ -4,6 +4,7 @@
 // path, which never allocates. All on the worker's thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,14 +16,15 @@
 namespace devmem {
 
 // There is no memory before the first Write(); then the ring starts with kSendBufferBytesFirst and
-// doubles as it must, up to the capacity. So an idle connection costs this object only (40 bytes),
-// and one that sent a small request 4 KiB.
+// doubles as it must, up to the capacity. The start of the ring is kept a second time behind its
+// end, so that a segment is in one piece also where the ring wraps.
 //
 //      snd_una                              offset size()
 //         |-- sent, unacknowledged --|-- not yet sent --|-- free() --|
 //
-// Invariant: head_ < ring_bytes_ and size_ <= ring_bytes_ <= capacity_bytes_, unless there is no
-// ring.
+// Invariants:
+//   1. head_ < ring_bytes_ and size_ <= ring_bytes_ <= capacity_bytes_, unless there is no ring.
+//   2. ring_[ring_bytes_ + i] == ring_[i] for each i < overlap() that holds bytes behind the wrap.
 class SendBuffer {
  public:
   // A buffer that takes nothing.
@@ -38,9 +40,9 @@ class SendBuffer {
   // a packet is handled.
   size_t Write(std::span<const uint8_t> bytes);
 
-  // The stored bytes from `offset` after snd_una on: at most `max_bytes`, and not past the ring's
-  // end, so it may be less than there is; ask again for the rest. Empty from size() on. Valid until
-  // the next Write() or Consume().
+  // The stored bytes from `offset` after snd_una on, at most `max_bytes`: all of them up to
+  // kSendBufferOverlapBytes, more only as far as they lie in one piece. Empty from size() on. Valid
+  // until the next Write() or Consume().
   std::span<const uint8_t> Peek(size_t offset, size_t max_bytes) const;
 
   // Forgets the first `bytes`, at most size(): they were acknowledged.
@@ -52,14 +54,16 @@ class SendBuffer {
   bool empty() const { return size_ == 0; }
 
  private:
-  explicit SendBuffer(size_t capacity_bytes) : capacity_bytes_(capacity_bytes) {}
+  explicit SendBuffer(size_t capacity_bytes)
+      : capacity_bytes_(static_cast<uint32_t>(capacity_bytes)) {}
   void Grow(size_t needed_bytes);
+  size_t overlap() const { return std::min<size_t>(ring_bytes_, kSendBufferOverlapBytes); }
 
   std::unique_ptr<uint8_t[]> ring_;
-  size_t capacity_bytes_ = 0;
-  size_t ring_bytes_ = 0;
-  size_t head_ = 0;
-  size_t size_ = 0;
+  uint32_t capacity_bytes_ = 0;
+  uint32_t ring_bytes_ = 0;
+  uint32_t head_ = 0;
+  uint32_t size_ = 0;
 };
 
 }  // namespace devmem

@@ -62,14 +62,29 @@ TEST(SendBufferTest, TakesWhatFitsAndSaysHowMuch) {
   EXPECT_EQ(ReadAll(buffer), "456789uvwx");
 }
 
-TEST(SendBufferTest, OnePeekStopsAtTheEndOfTheRing) {
+TEST(SendBufferTest, WhatWrapsIsInOnePieceAllTheSame) {
   SendBuffer buffer = *SendBuffer::Create(8);
   buffer.Write(Bytes("01234567"));
   buffer.Consume(6);
-  buffer.Write(Bytes("abcd"));
-  EXPECT_EQ(buffer.Peek(0, 100).size(), 2u);
+  buffer.Write(Bytes("ab"));
+  buffer.Write(Bytes("cd"));
+  EXPECT_EQ(buffer.Peek(0, 100).size(), 6u);
+  EXPECT_EQ(buffer.Peek(1, 100).size(), 5u);
   EXPECT_EQ(buffer.Peek(2, 100).size(), 4u);
   EXPECT_EQ(ReadAll(buffer), "67abcd");
+}
+
+TEST(SendBufferTest, TheLargestSegmentIsAlwaysInOnePiece) {
+  SendBuffer buffer = *SendBuffer::Create(256 << 10);
+  const std::string chunk(10'000, 'x');
+  while (buffer.Write(Bytes(chunk)) == chunk.size()) {
+  }
+  for (int i = 0; i < 100; ++i) {
+    buffer.Consume(9'973);
+    buffer.Write(Bytes(chunk));
+    ASSERT_EQ(buffer.Peek(0, kSendBufferOverlapBytes).size(), kSendBufferOverlapBytes);
+    ASSERT_EQ(buffer.Peek(100'000, kSendBufferOverlapBytes).size(), kSendBufferOverlapBytes);
+  }
 }
 
 TEST(SendBufferTest, GrowingKeepsTheBytesOfAWrappedRing) {

@@ -12,23 +12,35 @@ namespace devmem {
 void Sender::Start(SeqNum iss, SendBuffer buffer) {
   iss_ = iss;
   snd_una_ = snd_nxt_ = snd_max_ = iss;
-  buffer_ = std::move(buffer);
+  capacity_bytes_ = static_cast<uint32_t>(buffer.capacity());
 }
 
 void Sender::OnHandshake(const Segment& segment, uint32_t mss_bytes, uint8_t peer_window_scale) {
   // The window of a segment with SYN is never scaled (RFC 7323 section 2.2).
   const uint8_t scale = segment.has(kTcpSyn) ? uint8_t{0} : peer_window_scale;
   mss_bytes_ = mss_bytes;
-  congestion_ = NewReno(mss_bytes);
-  if (syn_lost_) congestion_.OnSynLost();
+  if (stream_ != nullptr) stream_->congestion = FirstWindow();
   window_.Start(segment.seq, segment.ack, DecodeWindow(segment.window, scale));
+}
+
+NewReno Sender::FirstWindow() const {
+  NewReno window(mss_bytes_);
+  if (syn_lost_) window.OnSynLost();
+  return window;
+}
+
+size_t Sender::Queue(std::span<const uint8_t> bytes) {
+  if (bytes.empty()) return 0;
+  if (stream_ == nullptr) {
+    stream_ = std::make_unique<Stream>(*SendBuffer::Create(capacity_bytes_), FirstWindow());
+  }
+  return stream_->buffer.Write(bytes);
 }
 
 void Sender::OnSynSent(Nanos now) {
   timing_ = snd_nxt_ == iss_;  // Karn: a SYN that goes again is not timed.
   snd_nxt_ = iss_ + 1;
   snd_max_ = snd_nxt_;
-  sent_at_ = now;
   timed_seq_ = snd_nxt_;
   timed_at_ = now;
 }
@@ -44,14 +56,7 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
   }
   outcome.window_opened = was_shut && window_.bytes != 0;
   if (segment.ack == snd_una_) {
-    // RFC 5681 section 2: a duplicate ACK has no data, no SYN or FIN, and does not move the window.
-    // One whose data found no memory is none either.
-    if (segment.length() == 0 && !segment.cut && window_.bytes == window_before && !all_acked()) {
-      outcome.retransmit =
-          congestion_.OnDuplicateAck(snd_una_, snd_max_, snd_max_.value() - snd_una_.value()) ==
-          DupAckResult::kRetransmit;
-      outcome.reduced = outcome.retransmit;
-    }
+    if (stream_ != nullptr) OnNothingNew(segment, window_.bytes != window_before, &outcome);
     // A path that was silent behind a shut window has lost nothing: no back-off is left over. What
     // the peer had no memory for goes again at once.
     if (outcome.window_opened) {
@@ -70,17 +75,39 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
     --acked;
     if (syn_lost_) rto_.OnSynRetransmitted();
   }
-  const uint32_t data = static_cast<uint32_t>(std::min<size_t>(acked, buffer_.size()));
+  const uint32_t data = std::min(acked, end_offset());
   outcome.fin_acked = acked > data;
   if (outcome.fin_acked) fin_acked_ = true;
-  buffer_.Consume(data);
   snd_una_ = segment.ack;
+  if (snd_una_.value() - iss_.value() > kWindowBytesMax) acked_much_ = true;
   if (snd_nxt_ < snd_una_) snd_nxt_ = snd_una_;
   if (data == 0) return outcome;
-  const AckResult result = congestion_.OnAck(snd_una_, data, flight_bytes());
+  stream_->buffer.Consume(data);
+  stream_->sacked.OnAck(snd_una_);
+  const AckResult result = stream_->congestion.OnAck(snd_una_, data, flight_bytes());
   outcome.retransmit = result == AckResult::kPartial || result == AckResult::kFirstPartial;
   outcome.restart_timer = result != AckResult::kPartial;
+  if (sack_) TakeSacks(segment, &outcome);
+  if (outcome.sacked_bytes != 0 && OnSackNews()) outcome.retransmit = outcome.reduced = true;
   return outcome;
+}
+
+// An ACK of what was acknowledged before may be a duplicate that tells of a loss. With SACK it is
+// one if its blocks say something new (RFC 6675 section 2). Without, if it has no data, no SYN or
+// FIN, and does not move the window (RFC 5681 section 2); one whose data found no memory is none
+// either.
+void Sender::OnNothingNew(const Segment& segment, bool window_moved, AckOutcome* outcome) {
+  if (sack_) {
+    TakeSacks(segment, outcome);
+    if (outcome->sacked_bytes == 0) return;
+    outcome->retransmit = OnSackNews();
+  } else {
+    if (segment.length() != 0 || segment.cut || window_moved || all_acked()) return;
+    outcome->retransmit =
+        stream_->congestion.OnDuplicateAck(
+            snd_una_, snd_max_, snd_max_.value() - snd_una_.value()) == DupAckResult::kRetransmit;
+  }
+  outcome->reduced = outcome->retransmit;
 }
 
 // RFC 6298 section 3 and RFC 7323 section 4: with timestamps every ACK of new data is a sample,
@@ -104,7 +131,7 @@ void Sender::SampleRtt(const Segment& segment, const TimestampState& timestamps,
 std::optional<SendPlan> Sender::PlanAt(uint32_t offset, uint32_t bytes_max) {
   SendPlan plan;
   plan.seq = snd_una_ + offset;
-  plan.payload = buffer_.Peek(offset, bytes_max);
+  if (stream_ != nullptr) plan.payload = stream_->buffer.Peek(offset, bytes_max);
   const uint32_t bytes = static_cast<uint32_t>(plan.payload.size());
   plan.fin = fin_queued_ && offset + bytes == end_offset();
   if (bytes == 0 && !plan.fin) return std::nullopt;
@@ -114,6 +141,20 @@ std::optional<SendPlan> Sender::PlanAt(uint32_t offset, uint32_t bytes_max) {
 
 std::optional<SendPlan> Sender::NextToSend(uint32_t segment_bytes_max) {
   if (!syn_acked_ || fin_acked_) return std::nullopt;
+  if (RecoversBySack()) return NextInRecovery();
+  uint32_t in_network = flight_bytes();
+  uint32_t room = in_network;  // A FIN alone needs none.
+  if (stream_ != nullptr) {
+    // What goes again after a timeout leaves out what the peer has told of since.
+    if (snd_nxt_ < snd_max_) snd_nxt_ = stream_->sacked.Skip(snd_nxt_);
+    in_network = flight_bytes() - stream_->sacked.SackedBelow(snd_nxt_);
+    room = stream_->congestion.window_bytes();
+  }
+  return NextNew(segment_bytes_max, room > in_network ? room - in_network : 0);
+}
+
+// The next segment from snd_nxt on, when the congestion window leaves `room_bytes`.
+std::optional<SendPlan> Sender::NextNew(uint32_t segment_bytes_max, uint32_t room_bytes) {
   const uint32_t flight = flight_bytes();
   // Behind our FIN there is nothing.
   if (flight > end_offset()) return std::nullopt;
@@ -122,8 +163,8 @@ std::optional<SendPlan> Sender::NextToSend(uint32_t segment_bytes_max) {
     if (!fin_queued_) return std::nullopt;
     return PlanAt(flight, 0);
   }
-  const uint32_t allowed = std::min(congestion_.window_bytes(), window_.bytes);
-  const uint32_t usable = allowed > flight ? allowed - flight : 0;
+  const uint32_t usable =
+      std::min(room_bytes, window_.bytes > flight ? window_.bytes - flight : 0u);
   SendQuestion question;
   question.queued_bytes = unsent;
   question.usable_bytes = usable;
@@ -134,7 +175,7 @@ std::optional<SendPlan> Sender::NextToSend(uint32_t segment_bytes_max) {
   question.last = fin_queued_;
   // What goes again after a timeout went before: no rule about small segments holds it back.
   if (snd_nxt_ == snd_max_ && !MaySendNow(question)) return std::nullopt;
-  uint32_t bytes = std::min(usable, segment_bytes_max);
+  uint32_t bytes = std::min({usable, segment_bytes_max, stream_->sacked.GapAfter(snd_nxt_)});
   // A super-frame is whole segments, but for the very end of the data.
   if (bytes > mss_bytes_ && bytes < unsent) bytes -= bytes % mss_bytes_;
   if (bytes == 0) return std::nullopt;
@@ -144,7 +185,9 @@ std::optional<SendPlan> Sender::NextToSend(uint32_t segment_bytes_max) {
 std::optional<SendPlan> Sender::FirstUnacked() {
   if (!syn_acked_ || all_acked()) return std::nullopt;
   // No more than was sent: what follows is for the windows to allow.
-  return PlanAt(0, std::min(mss_bytes_, snd_max_.value() - snd_una_.value()));
+  uint32_t bytes = std::min(mss_bytes_, snd_max_.value() - snd_una_.value());
+  if (stream_ != nullptr) bytes = std::min(bytes, stream_->sacked.GapAfter(snd_una_));
+  return PlanAt(0, bytes);
 }
 
 std::optional<SendPlan> Sender::Forced() {
@@ -157,7 +200,14 @@ uint32_t Sender::OnSent(const SendPlan& plan, Nanos now) {
   const SeqNum end = data_end + (plan.fin ? 1u : 0u);
   const SeqNum new_from = plan.seq < snd_max_ ? snd_max_ : plan.seq;
   const uint32_t new_bytes = data_end > new_from ? data_end.value() - new_from.value() : 0;
-  sent_at_ = now;
+  if (stream_ != nullptr) stream_->sent_at = now;
+  if (RecoversBySack() && plan.seq < snd_max_) {
+    if (plan.rescue) {
+      stream_->rescued = true;
+    } else if (end > stream_->high_rxt) {
+      stream_->high_rxt = end;
+    }
+  }
   if (end > snd_max_) {
     if (!timing_) {
       timing_ = true;
@@ -172,11 +222,14 @@ uint32_t Sender::OnSent(const SendPlan& plan, Nanos now) {
   return new_bytes;
 }
 
-bool Sender::NeedsPersist() const { return syn_acked_ && all_acked() && !buffer_.empty(); }
+bool Sender::NeedsPersist() const { return syn_acked_ && all_acked() && end_offset() != 0; }
 
 void Sender::OnTimeout() {
   rto_.Backoff();
-  congestion_.OnTimeout(snd_max_, snd_max_.value() - snd_una_.value());
+  if (stream_ != nullptr) {
+    stream_->congestion.OnTimeout(snd_max_, snd_max_.value() - snd_una_.value());
+    stream_->sacked.Clear();
+  }
   snd_nxt_ = snd_una_;
   timing_ = false;
 }
@@ -185,18 +238,24 @@ void Sender::OnSynTimeout() {
   rto_.Backoff();
   timing_ = false;
   syn_lost_ = true;
-  congestion_.OnSynLost();
+  if (stream_ != nullptr) stream_->congestion.OnSynLost();
 }
 
 void Sender::OnPathMtu(uint32_t mss_bytes) {
   mss_bytes_ = mss_bytes;
-  congestion_.SetMss(mss_bytes);
-  snd_nxt_ = snd_una_;
   timing_ = false;
+  if (stream_ != nullptr) stream_->congestion.SetMss(mss_bytes);
+  if (RecoversBySack()) {
+    stream_->high_rxt = snd_una_;
+  } else {
+    snd_nxt_ = snd_una_;
+  }
 }
 
 void Sender::RestartAfterIdle(Nanos now) {
-  if (all_acked() && now - sent_at_ > rto_.rto()) congestion_.OnIdleRestart();
+  if (stream_ != nullptr && all_acked() && now - stream_->sent_at > rto_.rto()) {
+    stream_->congestion.OnIdleRestart();
+  }
 }
 
 }  // namespace devmem

@@ -13,15 +13,20 @@
 //   1. snd_una <= snd_nxt <= snd_max. snd_nxt falls back to snd_una when the timer expires.
 //   2. The buffer's first byte has sequence number snd_una, once the SYN is acknowledged.
 //   3. Our FIN takes the number behind the last byte queued; it is sent only after all of them.
+//   4. What only sending payload needs is behind stream_, which the first Queue() allocates.
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "netmem/tcp/congestion.h"
 #include "netmem/tcp/rto.h"
+#include "netmem/tcp/scoreboard.h"
 #include "netmem/tcp/segment.h"
 #include "netmem/tcp/send_buffer.h"
 #include "netmem/tcp/time.h"
@@ -34,10 +39,13 @@ namespace devmem {
 struct AckOutcome {
   bool advanced = false;  // New data, or our SYN or FIN, was acknowledged.
   bool fin_acked = false;
-  bool retransmit = false;     // Send the segment at snd_una again, now.
-  bool restart_timer = false;  // Arm the retransmission timer anew.
-  bool window_opened = false;  // The peer's window was shut and is not any more.
-  bool reduced = false;        // The congestion window was halved.
+  bool retransmit = false;          // Send the segment at snd_una again, now.
+  bool restart_timer = false;       // Arm the retransmission timer anew.
+  bool window_opened = false;       // The peer's window was shut and is not any more.
+  bool reduced = false;             // The congestion window was halved.
+  bool duplicate_reported = false;  // A D-SACK: something that we sent arrived twice.
+  uint8_t bogus_sacks = 0;          // SACK blocks that cannot be true, ignored.
+  uint32_t sacked_bytes = 0;        // That the ACK says for the first time.
 };
 
 // One segment's worth to send; `bytes` may be 0 when only the FIN goes.
@@ -45,7 +53,18 @@ struct SendPlan {
   SeqNum seq;
   std::span<const uint8_t> payload;
   bool fin = false;
+  bool rescue = false;  // RFC 6675 section 4, rule (4): says nothing of what lies before it.
   uint16_t gso_segment_bytes = 0;
+};
+
+// The state of a send buffer, as others than the sender see it.
+struct SendQueueView {
+  uint32_t size_bytes = 0;
+  uint32_t capacity_bytes = 0;
+
+  size_t size() const { return size_bytes; }
+  size_t free() const { return capacity_bytes - size_bytes; }
+  bool empty() const { return size_bytes == 0; }
 };
 
 class Sender {
@@ -64,24 +83,31 @@ class Sender {
   uint32_t mss_bytes() const { return mss_bytes_; }
   uint32_t flight_bytes() const { return snd_nxt_.value() - snd_una_.value(); }
   bool all_acked() const { return snd_una_ == snd_max_; }
-  const SendBuffer& buffer() const { return buffer_; }
+  // What is queued, acknowledged bytes aside, and how much more fits.
+  SendQueueView buffer() const {
+    return {stream_ != nullptr ? static_cast<uint32_t>(stream_->buffer.size()) : 0,
+            capacity_bytes_};
+  }
   const RtoEstimator& rto() const { return rto_; }
   RtoEstimator& rto() { return rto_; }
-  const NewReno& congestion() const { return congestion_; }
+  NewReno congestion() const { return stream_ != nullptr ? stream_->congestion : FirstWindow(); }
   uint32_t peer_window_bytes() const { return window_.bytes; }
 
-  // Takes what fits of the user's bytes; see SendBuffer::Write.
-  size_t Queue(std::span<const uint8_t> bytes) { return buffer_.Write(bytes); }
+  // Takes what fits of the user's bytes; see SendBuffer::Write. Allocates.
+  size_t Queue(std::span<const uint8_t> bytes);
   // The user closed: a FIN follows the last byte.
   void QueueFin() { fin_queued_ = true; }
   bool fin_queued() const { return fin_queued_; }
   bool syn_acked() const { return syn_acked_; }
   void set_no_delay(bool no_delay) { no_delay_ = no_delay; }
+  // Both SYNs allow SACK: losses are repaired as RFC 6675 says.
+  void set_sack(bool sack) { sack_ = sack; }
 
-  // RFC 5961 section 5.2: an ACK older than the largest window, or for what was never sent, is no
-  // ACK of this connection.
+  // RFC 5961 section 5.2: an ACK older than the largest window, or than all that was ever
+  // acknowledged, or for what was never sent, is no ACK of this connection.
   bool AckAcceptable(SeqNum ack) const {
-    return ack <= snd_max_ && ack >= snd_una_ - window_.bytes_max;
+    const uint32_t acked = acked_much_ ? UINT32_MAX : snd_una_.value() - iss_.value();
+    return ack <= snd_max_ && ack >= snd_una_ - std::min(window_.bytes_max, acked);
   }
   // Nothing in it is new, so the short path of the receiver need not ask further.
   bool AckIsOld(SeqNum ack, uint32_t window_bytes) const {
@@ -96,7 +122,8 @@ class Sender {
 
   // That ACK, which the sender has taken, had ECE. Returns whether it halved the congestion window.
   bool OnEcnEcho() {
-    return congestion_.OnEcnEcho(snd_una_, snd_max_, snd_max_.value() - snd_una_.value());
+    return stream_ != nullptr &&
+           stream_->congestion.OnEcnEcho(snd_una_, snd_max_, snd_max_.value() - snd_una_.value());
   }
 
   // The next segment of new (or, after a timeout, old) data, at most `segment_bytes_max` long, or
@@ -126,33 +153,61 @@ class Sender {
   // The path takes segments of `mss_bytes` only, which is less than mss_bytes(): what is in flight
   // was too large, and goes again from snd_una on.
   void OnPathMtu(uint32_t mss_bytes);
+  // Everything is acknowledged and nothing will follow: gives the memory of the stream back.
+  void ReleaseStream() { stream_.reset(); }
   // Before new data goes out: a window that was not used for a while has proven nothing (RFC 5681
   // section 4.1).
   void RestartAfterIdle(Nanos now);
 
  private:
+  struct Stream {
+    Stream(SendBuffer ring, const NewReno& window) : buffer(std::move(ring)), congestion(window) {}
+
+    SendBuffer buffer;
+    NewReno congestion;
+    Nanos sent_at = 0;  // When a segment of the stream went last.
+    // RFC 6675 section 2: what the peer has; how far has been sent again in this recovery; and
+    // whether its one rescue segment has gone.
+    Scoreboard sacked;
+    SeqNum high_rxt;
+    bool rescued = false;
+  };
+
   std::optional<SendPlan> PlanAt(uint32_t offset, uint32_t bytes_max);
-  uint32_t end_offset() const { return static_cast<uint32_t>(buffer_.size()); }
+  std::optional<SendPlan> NextNew(uint32_t segment_bytes_max, uint32_t room_bytes);
+  std::optional<SendPlan> NextInRecovery();
+  void TakeSacks(const Segment& segment, AckOutcome* outcome);
+  bool OnSackNews();
+  void OnNothingNew(const Segment& segment, bool window_moved, AckOutcome* outcome);
+  bool RecoversBySack() const {
+    return stream_ != nullptr && sack_ && stream_->congestion.in_recovery();
+  }
+  NewReno FirstWindow() const;
+  uint32_t end_offset() const {
+    return stream_ != nullptr ? static_cast<uint32_t>(stream_->buffer.size()) : 0;
+  }
   void SampleRtt(const Segment& segment, const TimestampState& timestamps, Nanos now);
 
-  SeqNum iss_;
   SeqNum snd_una_;
   SeqNum snd_nxt_;
   SeqNum snd_max_;
   SendWindow window_;
   uint32_t mss_bytes_ = kMssBytesDefault;
-  bool syn_acked_ = false;
-  bool syn_lost_ = false;  // Our SYN had to go again.
-  bool fin_queued_ = false;
-  bool fin_acked_ = false;
-  bool no_delay_ = false;
-  bool timing_ = false;  // A segment without timestamps is being timed (Karn: sent once only).
-  SeqNum timed_seq_;     // The first number behind it.
+  bool syn_acked_ : 1 = false;
+  bool syn_lost_ : 1 = false;  // Our SYN had to go again.
+  bool fin_queued_ : 1 = false;
+  bool fin_acked_ : 1 = false;
+  bool no_delay_ : 1 = false;
+  bool sack_ : 1 = false;
+  bool timing_ : 1 = false;  // A segment without timestamps is being timed (Karn: sent once only).
+  bool acked_much_ : 1 = false;  // More than any window is acknowledged.
+  SeqNum iss_;
+  SeqNum timed_seq_;  // The first number behind what is being timed.
+  uint32_t capacity_bytes_ = 0;
   Nanos timed_at_ = 0;
-  Nanos sent_at_ = 0;  // When a segment of the stream went last.
-  SendBuffer buffer_;
+  std::unique_ptr<Stream> stream_;
   RtoEstimator rto_;
-  NewReno congestion_;
 };
+static_assert(sizeof(Sender) <= 112);
 
 }  // namespace devmem

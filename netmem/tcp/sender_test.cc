@@ -313,8 +313,15 @@ TEST_F(SenderTest, AcksOfWhatWasNeverSentOrLongAgoAreNotAcceptable) {
   SendAll();
   EXPECT_TRUE(sender_.AckAcceptable(kFirst + 1000));
   EXPECT_FALSE(sender_.AckAcceptable(kFirst + 1001));
-  EXPECT_TRUE(sender_.AckAcceptable(kFirst - 60'000u));
-  EXPECT_FALSE(sender_.AckAcceptable(kFirst - 60'001u));
+  EXPECT_TRUE(sender_.AckAcceptable(kFirst - 1u)) << "the SYN is all that was acknowledged";
+  EXPECT_FALSE(sender_.AckAcceptable(kFirst - 2u));
+  for (uint32_t acked = 1000; acked <= 100'000; acked += 1000) {
+    Ack(acked);
+    Queue(1000);
+    SendAll();
+  }
+  EXPECT_TRUE(sender_.AckAcceptable(kFirst + 100'000 - 60'000u));
+  EXPECT_FALSE(sender_.AckAcceptable(kFirst + 100'000 - 60'001u)) << "the largest window";
 }
 
 TEST_F(SenderTest, AnIdleConnectionStartsSlowlyAgain) {

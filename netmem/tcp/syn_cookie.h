@@ -16,6 +16,13 @@
 
 namespace devmem {
 
+// Linux's tcp_syncookies: 0, 1 and 2.
+enum class SynCookies : uint8_t {
+  kOff,
+  kOnOverflow,  // While a listener has as many half-open connections as it may.
+  kAlways,
+};
+
 // What a cookie remembers of the peer's SYN.
 //
 //   initial sequence number   | period: 1 | mss: 3 | keyed hash: 28 |

@@ -197,6 +197,7 @@ TEST_F(TimersTest, NothingIsDueOnAnIdleConnection) {
 }
 
 TEST_F(TimersTest, ThreeDuplicateAcksNeedNoTimer) {
+  peer_syn_.sack_permitted = false;
   Established();
   SendBytes(4 * 1460);
   TakeSeen();
