@@ -31,7 +31,7 @@ class StepsTest(unittest.TestCase):
             "bare ack", "future ack", "ancient ack", "no ack bit", "stale stamp", "no stamp",
             "sack nonsense", "junk options", "urgent", "syn inside", "blind reset", "far reset",
             "write", "read", "fin", "fin ahead", "exact reset",
-            "old ack", "edge reset", "edge ack", "edge data"})
+            "old ack", "shutdown", "edge reset", "edge ack", "edge data"})
 
     def test_no_step_reaches_the_edge_of_a_first_window(self):
         for seed in range(300):
@@ -44,7 +44,8 @@ class VerdictTest(unittest.TestCase):
     STEP = steps.Step("ahead", "P.", 10, 5)
 
     def fields(self, ours, theirs, step=STEP):
-        return [field for field, _, _ in verdict.differences(step, ours, theirs)]
+        return [field for field, _, _ in verdict.differences(step, ours, theirs,
+                                                             verdict.History())]
 
     def test_the_same_is_no_difference(self):
         self.assertEqual(self.fields(said(5, [(10, 15)], 3), said(5, [(10, 15)], 3)), [])
@@ -54,18 +55,24 @@ class VerdictTest(unittest.TestCase):
         for change, field in (({"ack": 6}, "told ack"), ({"sack": [(10, 14)]}, "sack blocks"),
                               ({"sack": ()}, "sack blocks"), ({"echo": 4}, "timestamp echo"),
                               ({"readable": 1}, "bytes to read"), ({"call": "EPIPE"}, "call"),
-                              ({"resets": [1]}, "resets"), ({"data_bytes": 1}, "data sent")):
+                              ({"resets": [1]}, "resets"), ({"sent": 1}, "sent")):
             self.assertIn(field, self.fields(said(**same | change), said(**same)), change)
         self.assertIn("answered", self.fields(Said(ack=5), said(5)))
 
     def test_a_block_that_is_too_small_is_not_accepted(self):
         self.assertEqual(self.fields(said(sack=[(11, 20)]), said(sack=[(10, 20)])), ["sack blocks"])
-        self.assertEqual(self.fields(said(sack=[(10, 20)]), said(sack=[(11, 20)])), [])
+        full = [(30, 40), (50, 60)]
+        larger, smaller = [(10, 20)], [(11, 20)]
+        self.assertEqual(self.fields(said(sack=larger + full), said(sack=smaller + full)), [])
+        self.assertEqual(self.fields(said(sack=smaller + full), said(sack=larger + full)),
+                         [verdict.BLOCKS_ONCE_FULL])
+        self.assertEqual(self.fields(said(sack=larger), said(sack=smaller)), [verdict.BLOCKS])
 
     def test_the_number_of_a_fin_is_forgiven_and_no_other(self):
         ours, theirs = said(sack=[(10, 15)]), said(sack=[(10, 16)])
-        self.assertEqual(verdict.differences(self.STEP, ours, theirs, {15}), [])
-        self.assertEqual(len(verdict.differences(self.STEP, ours, theirs, {16})), 1)
+        self.assertEqual(verdict.differences(self.STEP, ours, theirs, verdict.History({15})), [])
+        history = verdict.History({16})
+        self.assertEqual(len(verdict.differences(self.STEP, ours, theirs, history)), 1)
 
     def test_blocks_in_another_order_are_not_accepted(self):
         self.assertEqual(self.fields(said(sack=[(10, 20), (30, 40)]),

@@ -11,7 +11,7 @@ from runner.plugin import PluginBackend
 
 from . import steps as steps_module
 from .side import Side
-from .verdict import differences
+from .verdict import History, differences
 
 _PORT = 8080
 ADDRESSES = {"ipv4": Addresses(("192.168.0.1", _PORT), ("192.0.2.1", 0)),
@@ -69,16 +69,14 @@ class Comparison:
         found = None
         if negotiated[0] != negotiated[1]:
             found = Difference(None, [("SYN-ACK options", *negotiated)])
-        fins = set()
+        history = History()
         for number, step in enumerate(steps):
             if found:
                 break
-            if "F" in step.flags:
-                fins.add(step.position + step.length)
             ours, theirs = engine.play(step), self._kernel.play(step)
             if trace is not None:
                 trace.append((step, ours, theirs))
-            if fields := differences(step, ours, theirs, fins):
+            if fields := differences(step, ours, theirs, history):
                 found = Difference(number, fields)
         ends = engine.finish(), self._kernel.finish()
         if not found and ends[0] != ends[1]:

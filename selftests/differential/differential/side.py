@@ -29,7 +29,7 @@ class Said:
     """What a side said in one step."""
     acks: list = dataclasses.field(default_factory=list)  # (ack position, SACK ranges, echo).
     resets: list = dataclasses.field(default_factory=list)  # Sequence numbers, as the side's own.
-    data_bytes: int = 0
+    sent: int = 0  # New sequence numbers: data and FIN.
     ack: int = 0  # The latest that was told, in this step or before.
     advanced: bool = False  # Whether it was told in this step.
     readable: int = 0
@@ -123,6 +123,8 @@ class Side:
             said.call = self._read(step.count)
         elif step.kind == "write":
             said.call = self._write(step.count)
+        elif step.kind == "shutdown":
+            said.call = self._shutdown()
         else:
             self._send_step(step)
         segments = self._collect()
@@ -167,9 +169,11 @@ class Side:
             return
         self._note_echo(segment)
         sent = (segment.end - self._isn - 1) & 0xFFFFFFFF
-        if segment.payload and sent <= self._sent:
-            return  # A retransmission, whose time the two sides' clocks do not share.
-        self._sent = max(sent, self._sent) if segment.payload else self._sent
+        if segment.payload or segment.has("F"):
+            if sent <= self._sent:
+                return  # A retransmission, whose time the two sides' clocks do not share.
+            said.sent += sent - self._sent
+            self._sent = sent
         blocks = option_value(segment.options, "sack")
         ranges = tuple((self._position(left), self._position(right))
                        for left, right in (blocks[0] if blocks else ()))
@@ -178,7 +182,6 @@ class Side:
         self._told = self._position(segment.ack)
         self._edge = max(self._edge, self._told + (segment.window << self._scale))
         said.acks.append((self._told, ranges, echo))
-        said.data_bytes += len(segment.payload)
 
     def _read(self, count):
         """Up to `count` bytes, in as many calls as it takes: Linux stops at an urgent mark."""
@@ -205,6 +208,12 @@ class Side:
             return errno.errorcode.get(ctypes.get_errno(), "?")
         self._written += result
         return f"{result} bytes"
+
+    def _shutdown(self):
+        if self._backend.invoke("shutdown", self._fd, socket.SHUT_WR) < 0:
+            return errno.errorcode.get(ctypes.get_errno(), "?")
+        self._written += 1  # The FIN's number.
+        return "shut"
 
     def _readable(self):
         number = ctypes.c_int(-1)

@@ -9,6 +9,7 @@ import random
 STREAM_BYTES_MAX = 45_000  # Below the first window of both sides, so that no step meets its edge.
 STEPS_MAX = 48
 FAR_BYTES = 50_000_000  # Beyond any window.
+CALLS = ("read", "write", "shutdown")  # Steps of the user; all others are segments.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Step:
     at_edge: bool = False  # The position counts from the right edge that the side has announced.
 
     def text(self):
-        if self.kind in ("read", "write"):
-            return f"{self.kind}({self.count})"
+        if self.kind in CALLS:
+            return f"{self.kind}({self.count or ''})"
         words = [f"{self.kind:22} < {self.flags} {'edge+' * self.at_edge}"
                  f"{self.position}:{self.position + self.length}({self.length})"]
         words += [f"ack snd_nxt{self.ack:+d}"] if self.ack else []
@@ -65,7 +66,7 @@ class _Maker:
         self.random = random.Random(seed)
         self.steps = []
         self._have = []  # Ranges that were sent, sorted and disjoint.
-        self._sent_by_us = 0
+        self._is_shut = False
         chance = self.random.random
         self.setup = Setup(seed, "ipv6" if chance() < 0.25 else "ipv4", chance() < 0.75,
                            chance() < 0.5, 7 if chance() < 0.6 else None,
@@ -215,11 +216,21 @@ class _Maker:
         return self._add("edge data", flags="P.", at_edge=True, position=self.random.choice((0, 1)),
                   length=self.random.choice((1, 100, 1400)))
 
+    def shutdown(self):
+        """The side ends its stream, and may hear that its FIN arrived."""
+        if self._is_shut:
+            return self.bare_ack()
+        self._is_shut = True
+        self._add("shutdown")
+        return self.bare_ack() if self.random.random() < 0.7 else None
+
     def write(self):
         """The side sends, and hears that it arrived."""
+        if self._is_shut:
+            return self.bare_ack()
         count = self.random.randint(1, 500)
         self._add("write", count=count)
-        self._add("bare ack", position=self.next())
+        return self._add("bare ack", position=self.next())
 
     def read(self):
         self._add("read", count=self.random.choice((1, 100, 5000, 100_000)))
@@ -254,7 +265,8 @@ class _Maker:
                  (self.stale_stamp, 2), (self.no_stamp, 2), (self.sack_nonsense, 2),
                  (self.junk_options, 2), (self.urgent, 2), (self.syn_inside, 2),
                  (self.blind_reset, 2), (self.far_reset, 1),
-                 (self.edge_reset, 1), (self.edge_ack, 1), (self.edge_data, 1))
+                 (self.edge_reset, 1), (self.edge_ack, 1), (self.edge_data, 1),
+                 (self.shutdown, 1))
         makers, weights = zip(*kinds)
         wanted = self.random.randint(5, STEPS_MAX - 6)
         while len(self.steps) < wanted and self.next() < STREAM_BYTES_MAX - 20_000:

@@ -4,6 +4,8 @@ The same table is in Documentation/tcp.md; what is not in it is a failure."""
 
 import dataclasses
 
+from .steps import CALLS
+
 
 @dataclasses.dataclass(frozen=True)
 class Accepted:
@@ -21,15 +23,12 @@ def _covers(ours, theirs):
 
 
 def _same_ranges(ours, theirs):
-    """Block for block what Linux says; what Linux has more lies within the blocks before, and may
-    take the room of our last ones."""
-    at = 0
-    for block in theirs:
-        if at < len(ours) and _covers(ours[at], block):
-            at += 1
-        elif not any(_covers(other, block) for other in ours[:at]):
-            return False
-    return at == len(ours) or 3 <= len(theirs) == len(ours)
+    """The first block, which says what has just arrived, covers Linux's first; the others cover
+    Linux's too, as far as there was room for them in a full option."""
+    if not ours or not theirs or not _covers(ours[0], theirs[0]):
+        return False
+    unknown = [block for block in theirs if not any(_covers(other, block) for other in ours)]
+    return not unknown or len(ours) >= 3
 
 
 def _without_fin(blocks, fins):
@@ -39,6 +38,24 @@ def _without_fin(blocks, fins):
 
 
 FIN_IN_A_BLOCK = "FIN in a SACK block"  # Taken out of Linux's blocks before they are compared.
+BLOCKS = "sack blocks"
+BLOCKS_ONCE_FULL = "sack blocks, once an option was full"
+_FULL = 3  # So many blocks leave no room beside timestamps.
+
+
+@dataclasses.dataclass
+class History:
+    """What earlier steps did that matters for the judgement of later ones."""
+    fins: set = dataclasses.field(default_factory=set)  # Positions of FINs that were sent.
+    was_full: bool = False  # Whether Linux has filled an option with blocks.
+
+    def note_step(self, step):
+        if "F" in step.flags and step.kind not in CALLS:
+            self.fins.add(step.position + step.length)
+
+    def note_blocks(self, blocks):
+        self.was_full = self.was_full or len(blocks) >= _FULL
+
 
 def _duplicate_told(ours, theirs):
     """We report a duplicate part of a block first, and then what Linux reports."""
@@ -51,13 +68,13 @@ def _one_more(ours, theirs):
 
 
 ACCEPTED = (
-    Accepted("sack blocks", ("write",), lambda ours, theirs: not ours,
+    Accepted(BLOCKS, ("write",), lambda ours, theirs: not ours,
              "data that we send carries no SACK blocks, so that it is as long as it can be; every "
              "segment that needs an answer gets them in an ACK of its own"),
-    Accepted("sack blocks", (), _same_ranges,
+    Accepted(BLOCKS_ONCE_FULL, (), _same_ranges,
              "Linux forgets a fifth block, and then reports a part of a range where we report all "
              "of it (RFC 2018 section 4)"),
-    Accepted("sack blocks", (), _duplicate_told,
+    Accepted(BLOCKS, (), _duplicate_told,
              "Linux forgets to report a duplicate part of a segment that it can append to what it "
              "queued before (RFC 2883 section 4 asks for it)"),
     Accepted(FIN_IN_A_BLOCK, (), lambda ours, theirs: True,
@@ -66,7 +83,7 @@ ACCEPTED = (
     Accepted("timestamp echo", (), lambda ours, theirs: ours < theirs,
              "Linux counts a duplicate that ends exactly at rcv_nxt as acceptable and takes its "
              "timestamp; RFC 9293 section 3.10.7.4 does not. What moves rcv_nxt is echoed alike"),
-    Accepted("sack blocks", ("stale stamp",), _one_more,
+    Accepted(BLOCKS, ("stale stamp",), _one_more,
              "Linux reports a segment that PAWS refused as a duplicate where its bytes were here "
              "already; an old segment is not one of this stream's, and we report nothing"),
     Accepted("answered", ("no ack bit",), lambda ours, theirs: ours and not theirs,
@@ -81,16 +98,19 @@ ACCEPTED = (
     Accepted("answered", ("edge ack",), lambda ours, theirs: ours and not theirs,
              "for the same reason Linux says nothing to an empty segment right behind the window, "
              "which RFC 9293 section 3.10.7.4 answers"),
-    Accepted("sack blocks", ("fin", "fin inside"), lambda ours, theirs: not theirs,
+    Accepted(BLOCKS, ("fin", "fill"), lambda ours, theirs: not ours and len(theirs) == 1,
+             "Linux acknowledges a FIN in FIN-WAIT-2 before it forgets the blocks below it"),
+    Accepted(BLOCKS, ("fin", "fin inside"), lambda ours, theirs: not theirs,
              "data queued beyond a FIN is nonsense; Linux forgets it with the FIN, we when the "
              "connection ends"),
 )
 
 
-def differences(step, engine, kernel, fins=()):
-    """[(field, engine's, kernel's)] of one step, accepted ones left out. `fins` are the positions
-    of FINs that were sent before."""
+def differences(step, engine, kernel, history):
+    """[(field, engine's, kernel's)] of one step, accepted ones left out. The step becomes part of
+    the history."""
     found = []
+    history.note_step(step)
 
     def check(field, ours, theirs):
         if ours != theirs and not is_accepted(step, field, ours, theirs):
@@ -100,16 +120,18 @@ def differences(step, engine, kernel, fins=()):
     check("resets", engine.resets, kernel.resets)
     check("answered", bool(engine.acks), bool(kernel.acks))
     if engine.acks and kernel.acks:
-        check("sack blocks", engine.acks[-1][1], _without_fin(kernel.acks[-1][1], fins))
+        history.note_blocks(kernel.acks[-1][1])
+        check(BLOCKS_ONCE_FULL if history.was_full else BLOCKS, engine.acks[-1][1],
+              _without_fin(kernel.acks[-1][1], history.fins))
         is_new = engine.advanced and step.stamp is not None
         check("new timestamp echo" if is_new else "timestamp echo",
               engine.acks[-1][2], kernel.acks[-1][2])
     check("bytes to read", engine.readable, kernel.readable)
     check("call", engine.call, kernel.call)
-    check("data sent", engine.data_bytes, kernel.data_bytes)
+    check("sent", engine.sent, kernel.sent)
     return found
 
 
 def is_accepted(step, field, ours, theirs):
-    return any(entry.field == field and (not entry.kinds or step.kind in entry.kinds) and
+    return any(field.startswith(entry.field) and (not entry.kinds or step.kind in entry.kinds) and
                entry.holds(ours, theirs) for entry in ACCEPTED)
