@@ -48,9 +48,10 @@ FloodTarget TargetOf(RxRig& rig) {
                  .remote = parsed.flow.local,
                  .local_port = parsed.flow.remote_port,
                  .remote_port = parsed.flow.local_port};
-  target.rcv_nxt = rig.next_of(0);
   target.peer_ack = TcpHeader::Parse(header.subspan(parsed.l4_offset))->ack();
-  target.window_bytes = rig.engine().at(0).receiver.outstanding_bytes();
+  const Receiver& receiver = rig.worker().engine().at(0).receiver;
+  target.rcv_nxt = receiver.rcv_nxt();
+  target.window_bytes = receiver.outstanding_bytes();
   return target;
 }
 
@@ -91,7 +92,7 @@ void Measure(benchmark::State& state, const std::string& name, RxRig& rig, const
 }
 
 std::unique_ptr<RxRig> MakeRig(benchmark::State& state) {
-  absl::StatusOr<std::unique_ptr<RxRig>> rig = RxRig::Create(kFlows);
+  absl::StatusOr<std::unique_ptr<RxRig>> rig = RxRig::Create({.flow_count = kFlows});
   if (rig.ok()) return *std::move(rig);
   state.SkipWithError(std::string(rig.status().message()).c_str());
   return nullptr;

@@ -93,12 +93,10 @@ class RxRig {
     return link_->a().InjectHeader(0, header, payload_bytes);
   }
   void Tick() { now_ += kBurstPeriod; }
-  // The header of a flow's next segment, but for its sequence number, which is next_of().
+  // The header of a flow's segments; sequence number and timestamp are of some earlier one.
   std::span<const uint8_t> header_of(uint32_t flow) const {
     return std::span(peers_[flow].header).first(peers_[flow].header_bytes);
   }
-  SeqNum next_of(uint32_t flow) const { return peers_[flow].next; }
-  TcpEngine& engine() { return worker_->engine(); }
 
   // Whether all that was sent was received, in full and in order, and nothing was refused.
   absl::Status Check() const;
