@@ -60,9 +60,6 @@ constexpr IpAddress kOurAddress = IpAddress::FromV4(0xc6120002);   // 198.18.0.2
 constexpr IpAddress kPeerAddress = IpAddress::FromV4(0xc6120001);  // 198.18.0.1
 constexpr MacAddress kPeerMac({2, 0, 0, 0, 0, 9});
 
-// A burst of 64 segments takes so long at 25 Gbit/s.
-constexpr Nanos kBurstPeriod = 30 * kMicrosecond;
-
 // Where the fields that change lie in a header of Ethernet, IPv4 and TCP with a timestamp.
 constexpr size_t kSeqOffset = 14 + 20 + 4;
 constexpr size_t kPortOffset = 14 + 20 + 2;
@@ -243,7 +240,7 @@ bool RxRig::WarmUp(Peer& peer) {
 }
 
 bool RxRig::Send() {
-  now_ += kBurstPeriod;
+  Tick();
   bool all = true;
   for (uint32_t i = 0; i < kBurstSegments; ++i) {
     all &= InjectSegment(peers_[next_peer_]);

@@ -34,6 +34,8 @@ namespace devmem::bench {
 // What fits an MTU of 1500 beside IPv4, TCP and a timestamp.
 inline constexpr uint32_t kSegmentBytes = 1448;
 inline constexpr uint32_t kBurstSegments = kBatchFramesMax;
+// A burst of 64 segments takes so long at 25 Gbit/s.
+inline constexpr Nanos kBurstPeriod = 30 * kMicrosecond;
 
 // A region with an attachment and a page pool over all of it.
 struct BenchMemory {
@@ -84,6 +86,17 @@ class RxRig {
   Worker& worker() { return *worker_; }
   Nanos now() const { return now_; }
   void Release(std::span<const Frag> frags) { refused_ += worker_->Release(frags, now_); }
+
+  // For frames that no honest peer sends. Puts one into the NIC's ring as it is; false: no room.
+  // Tick() is the time that a burst takes.
+  bool Inject(std::span<const uint8_t> header, uint32_t payload_bytes) {
+    return link_->a().InjectHeader(0, header, payload_bytes);
+  }
+  void Tick() { now_ += kBurstPeriod; }
+  // The header of a flow's segments; sequence number and timestamp are of some earlier one.
+  std::span<const uint8_t> header_of(uint32_t flow) const {
+    return std::span(peers_[flow].header).first(peers_[flow].header_bytes);
+  }
 
   // Whether all that was sent was received, in full and in order, and nothing was refused.
   absl::Status Check() const;

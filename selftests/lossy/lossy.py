@@ -72,9 +72,11 @@ class Course:
                 relay = self.start_relay("join")
             else:
                 relay = self.start_relay("tap")
+            # The sender's side first: what the other one says meanwhile has somewhere to go.
+            self.configure(self.left, "left0", self.sender_address)
+            if self.kind == "linux":
                 self.configure(self.right, "right0", self.receiver_address)
                 receiver = self.start_receiver("--backend", "copy")
-            self.configure(self.left, "left0", self.sender_address)
             sender = self.left.start(
                 self.folder / "bin" / "dmsend", "--to", self.receiver_address, "--port", PORT,
                 "--bytes", size_bytes, "--send-pattern", f"demo-block:{self.seed}", "--sha256",

@@ -77,7 +77,7 @@ class BenchTest(unittest.TestCase):
     def test_a_ratio_is_of_the_same_turn_and_needs_both_its_rows(self):
         ratios = self.bench.ratios_of({"lwip_rx_a_ns": [6, 20], "rx_a_ns": [2, 5],
                                        "lwip_rx_b_ns": [1, 1], "flood_good_ns": [10, 10],
-                                       "flood_syn_ns": [15, 30], "flood_goodput_per_cpu": [1, 1]})
+                                       "flood_syn_ns": [15, 30], "flood_goodput_ratio": [1, 1]})
         self.assertEqual(ratios, {"ratio_lwip_rx_a_ns": [3, 4], "ratio_flood_syn_ns": [1.5, 3]})
 
     def test_a_group_is_the_programs_whose_names_begin_so(self):
