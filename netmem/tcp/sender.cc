@@ -135,6 +135,7 @@ std::optional<SendPlan> Sender::PlanAt(uint32_t offset, uint32_t bytes_max) {
   const uint32_t bytes = static_cast<uint32_t>(plan.payload.size());
   plan.fin = fin_queued_ && offset + bytes == end_offset();
   if (bytes == 0 && !plan.fin) return std::nullopt;
+  plan.pushed = bytes != 0 && !more_follows_ && offset + bytes == end_offset();
   if (bytes > mss_bytes_) plan.gso_segment_bytes = static_cast<uint16_t>(mss_bytes_);
   return plan;
 }
@@ -172,6 +173,7 @@ std::optional<SendPlan> Sender::NextNew(uint32_t segment_bytes_max, uint32_t roo
   question.mss_bytes = mss_bytes_;
   question.nothing_in_flight = flight == 0;
   question.no_delay = no_delay_;
+  question.cork = cork_;
   question.last = fin_queued_;
   // What goes again after a timeout went before: no rule about small segments holds it back.
   if (snd_nxt_ == snd_max_ && !MaySendNow(question)) return std::nullopt;
