@@ -149,6 +149,8 @@ class TcpEngine {
   // Takes the place of all options that the connection has. Those of the handshake (windows, MSS)
   // matter only before it: pass them to Connect(), or give them to the listener, whose connections
   // to come inherit its options. Errors: kNotFound.
+  // Whether acknowledgments are hurried from now on, or wait for an answer to carry them.
+  void SetQuickAck(TcpConnection& connection, bool quick, Nanos now);
   void SetOptions(TcpConnection& connection, const SocketOptionsRef& options, Nanos now);
   absl::Status SetListenerOptions(ListenerId id, const SocketOptionsRef& options);
 

@@ -18,6 +18,12 @@ void TcpEngine::SetOptions(TcpConnection& connection, const SocketOptionsRef& op
   MarkFlush(connection);  // What was held back may leave now.
 }
 
+void TcpEngine::SetQuickAck(TcpConnection& connection, bool quick, Nanos now) {
+  now_ = now;
+  connection.ack_policy.SetQuick(quick);
+  MarkFlush(connection);
+}
+
 void TcpEngine::ArmKeepalive(TcpConnection& connection) {
   const Nanos idle = connection.options->keepalive_idle;
   if (idle == kNever) {

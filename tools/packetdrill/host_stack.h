@@ -71,6 +71,9 @@ class HostStack final : public SegmentSink {
 
   bool IsOurs(const IpAddress& address) const;
   void InjectTcp(std::span<const uint8_t> frame, const FrameHeaders& headers);
+  void InjectIcmp(std::span<const uint8_t> frame, const FrameHeaders& headers);
+  void EmitPacket(const OutSegment& segment, std::span<const uint8_t> payload, uint32_t offset,
+                  uint8_t flags);
   void TakePayload(std::span<const uint8_t> payload, Segment* segment);
 
   const Knobs knobs_;

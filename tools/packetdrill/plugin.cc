@@ -14,9 +14,7 @@
 #include "tools/packetdrill/limits.h"
 
 namespace devmem::packetdrill {
-namespace {
-
-bool HasPeerFin(TcpState state) {
+bool PlugIn::HasPeerFin(TcpState state) {
   switch (state) {
     case TcpState::kCloseWait:
     case TcpState::kClosing:
@@ -32,8 +30,6 @@ bool HasPeerFin(TcpState state) {
   }
   return false;
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<PlugIn>> PlugIn::Create(const Knobs& knobs) {
   absl::StatusOr<std::unique_ptr<HostStack>> stack = HostStack::Create(knobs);

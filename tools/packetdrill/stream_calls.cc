@@ -134,7 +134,13 @@ CallResult PlugIn::Send(int fd, std::span<const iovec> iov, int flags) {
   const size_t wanted = BytesOf(iov);
   const bool wait = !socket->nonblocking && (flags & MSG_DONTWAIT) == 0;
   size_t sent = 0;
-  return Complete(
+  // More is to come: what is no full segment waits for it, this time.
+  const bool more = (flags & MSG_MORE) != 0;
+  if (TcpConnection* connection = ConnectionOf(*socket)) {
+    connection->sender.set_more_follows(more);
+    connection->sender.set_cork(more || socket->settings.cork);
+  }
+  const CallResult result = Complete(
       [&, socket, wanted]() -> std::optional<CallResult> {
         TcpConnection* connection = ConnectionOf(*socket);
         const TcpState state = StateOf(*socket);
@@ -153,6 +159,10 @@ CallResult PlugIn::Send(int fd, std::span<const iovec> iov, int flags) {
         return sent != 0 ? CallResult{static_cast<int64_t>(sent)} : CallResult::Fail(EAGAIN);
       },
       DeadlineAfter(socket->settings.send_timeout), CallResult::Fail(EAGAIN));
+  if (TcpConnection* connection = ConnectionOf(*socket)) {
+    connection->sender.set_cork(socket->settings.cork);
+  }
+  return result;
 }
 
 CallResult PlugIn::SendTo(int fd, std::span<const iovec> iov, int flags, const sockaddr* address,
