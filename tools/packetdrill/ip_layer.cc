@@ -81,6 +81,8 @@ void HostStack::InjectTcp(std::span<const uint8_t> frame, const FrameHeaders& he
   segment.options = ParseTcpOptions(tcp->options());
   // What the knob forbids was never said.
   if (!knobs_.window_scaling) segment.options.window_scale.reset();
+  segment.payload_bytes = headers.payload_bytes;
+  if (!defer_accept_.Hears(segment, now_)) return;
   TakePayload(payload, &segment);
   engine_->Input(segment, now_);
 }
@@ -117,6 +119,7 @@ void HostStack::Emit(const OutSegment& segment) {
 
 void HostStack::EmitPacket(const OutSegment& segment, std::span<const uint8_t> payload,
                            uint32_t offset, uint8_t flags) {
+  if (!defer_accept_.MayLeave(segment.flow, flags, now_)) return;
   TcpFrameSpec spec;
   spec.flow = segment.flow;
   spec.seq = segment.seq + offset;

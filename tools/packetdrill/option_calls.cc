@@ -22,6 +22,7 @@ constexpr uint32_t kReceiveBufferBytesMin = 2304;
 constexpr uint32_t kSendBufferBytesMin = 4608;
 constexpr int kLingerSecondsMax = 32767;
 constexpr int kKeepaliveSecondsMax = 32767;
+constexpr int kDeferAcceptSecondsMax = 120;
 constexpr int kMssMin = 88;
 constexpr int kMssMax = 32767;
 
@@ -121,6 +122,10 @@ void PlugIn::ApplySettings(Socket& socket) {
   const SocketOptionsRef options(OptionsOf(socket.settings));
   for (const ListenerId id : socket.listeners) {
     (void)stack_->engine().SetListenerOptions(id, options);
+  }
+  if (!socket.listeners.empty()) {
+    stack_->defer_accept().SetPort(socket.local_port,
+                                   socket.settings.defer_accept_seconds * kSecond);
   }
   TcpConnection* connection = ConnectionOf(socket);
   if (connection != nullptr) stack_->engine().SetOptions(*connection, options, stack_->now());
@@ -224,7 +229,13 @@ CallResult PlugIn::SetTcpOption(Socket& socket, int option, const void* data, so
       settings.user_timeout_ms = static_cast<uint32_t>(number);
       return kDone;
     case TCP_LINGER2: settings.linger2_seconds = number; return kDone;
-    case TCP_DEFER_ACCEPT: settings.defer_accept_seconds = std::max(number, 0); return kDone;
+    case TCP_DEFER_ACCEPT:
+      // Linux rounds up to a sum of timeouts: 1, 3, 7 ... seconds.
+      settings.defer_accept_seconds = number <= 0 ? 0 : 1;
+      while (settings.defer_accept_seconds < std::min(number, kDeferAcceptSecondsMax)) {
+        settings.defer_accept_seconds = 2 * settings.defer_accept_seconds + 1;
+      }
+      return kDone;
     case TCP_SYNCNT:
       if (number < 1 || number > 127) return Invalid();
       settings.syn_retries = static_cast<uint32_t>(number);
