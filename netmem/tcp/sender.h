@@ -171,6 +171,7 @@ class Sender {
     SendBuffer buffer;
     NewReno congestion;
     Nanos sent_at = 0;  // When a segment of the stream went last.
+    SeqNum small_end;   // Where the last segment ends that was not full.
     // RFC 6675 section 2: what the peer has; how far has been sent again in this recovery; and
     // whether its one rescue segment has gone.
     Scoreboard sacked;

@@ -98,7 +98,7 @@ TEST_F(TimersTest, APeerThatAnswersProbesMayKeepItsWindowShut) {
   // And what goes out after that has all its retries.
   TakeSeen();
   Send({.window = 8000});
-  ExpectOnly({IsData(kOurIss + 1, 1460), IsData(kOurIss + 1461, 1460)});
+  ExpectOnly({IsData(kOurIss + 1, 1460), IsData(kOurIss + 1461, 1460), IsData(kOurIss + 2921, 80)});
   h().Advance(c().sender.rto().rto() + kMillisecond);
   EXPECT_EQ(state(), TcpState::kEstablished);
   EXPECT_EQ(c().retries, 1);
