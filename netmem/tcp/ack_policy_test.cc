@@ -82,8 +82,81 @@ TEST(AckPolicyTest, WhateverThePeersRecoveryWaitsForIsAcknowledgedAtOnce) {
   EXPECT_EQ(decide(&AckPolicy::OnOutOfOrder), AckDecision::kNow);
   EXPECT_EQ(decide(&AckPolicy::OnDuplicate), AckDecision::kNow);
   EXPECT_EQ(decide(&AckPolicy::OnHoleFilled), AckDecision::kNow);
-  EXPECT_EQ(decide(&AckPolicy::OnFin), AckDecision::kNow);
   EXPECT_EQ(decide(&AckPolicy::OnWindowOpened), AckDecision::kNow);
+}
+
+TEST(AckPolicyTest, AFinIsAcknowledgedAtOnce) {
+  AckPolicy policy = Settled();
+  policy.OnFin(true);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+}
+
+// A frugal policy of a peer whose segments are known to be full.
+AckPolicy Frugal() {
+  AckPolicy policy(kMss, AckOptions::Frugal());
+  for (uint32_t i = 0; i < kQuickAckSegments; ++i) {
+    policy.OnInOrder(kMss, 1);
+    EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+    policy.OnAckSent();
+  }
+  return policy;
+}
+
+TEST(AckPolicyTest, AFrugalOneCountsBytesAndNotSegments) {
+  AckPolicy policy = Frugal();
+  for (int i = 0; i < 10; ++i) policy.OnInOrder(100, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.OnInOrder(kMss, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+}
+
+TEST(AckPolicyTest, AFrugalOneWaitsForTheAnswerOfWhoAnswers) {
+  AckPolicy policy(kMss, AckOptions::Frugal());
+  policy.OnInOrder(100, 1);
+  policy.OnAckSent();
+  policy.OnDataSent(1000 * kSecond, 1000 * kSecond + kDelayedAckMax - 1, kDelayedAckMax);
+  EXPECT_FALSE(policy.quick());
+  policy.OnInOrder(100, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.OnAllRead();
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.OnDelayOver();
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+  EXPECT_TRUE(policy.quick());
+}
+
+TEST(AckPolicyTest, WhoSendsLaterThanTheDelayIsNotAnswering) {
+  AckPolicy policy(kMss, AckOptions::Frugal());
+  policy.OnInOrder(100, 1);
+  policy.OnAckSent();
+  policy.OnHeardNoData(1000 * kSecond);
+  policy.OnDataSent(1001 * kSecond, 1001 * kSecond, kDelayedAckMax);
+  EXPECT_TRUE(policy.quick());
+}
+
+TEST(AckPolicyTest, AFrugalOneLetsTheFinOfAnOpenConnectionWait) {
+  AckPolicy policy = Frugal();
+  policy.OnFin(true);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.OnFin(false);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+}
+
+TEST(AckPolicyTest, AFrugalOneAcknowledgesWhatTheUserHasRead) {
+  AckPolicy policy = Frugal();
+  policy.OnInOrder(100, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.OnAllRead();
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+}
+
+TEST(AckPolicyTest, TheUserMayDelayOrHurryAcknowledgments) {
+  AckPolicy policy(kMss, AckOptions::Frugal());
+  policy.SetQuick(false);
+  policy.OnInOrder(100, 1);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.SetQuick(true);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
 }
 
 TEST(AckPolicyTest, ABatchIsFullAt256KiB) {

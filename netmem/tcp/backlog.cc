@@ -25,6 +25,7 @@ TcpConnection* TcpEngine::NewHalfOpen(Listener& listener, const Segment& segment
   ++listener.half_open;
   ++half_open_count_;
   connection->listener = listener.id;
+  TakeOptions(*connection, listener.options);
   connection->backlog_place = BacklogPlace::kHalfOpen;
   connection->state = AfterSyn(TcpState::kListen, false);
   connection->sender.Start(iss, *SendBuffer::Create(config_.send_buffer_bytes));
@@ -76,15 +77,18 @@ void TcpEngine::SendCookie(Listener& listener, const Segment& segment) {
   out.ack = segment.seq + 1;
   out.flags = kTcpSyn | kTcpAck;
   if (options.ecn) out.flags |= kTcpEce;
-  out.options.mss = OurMss(segment.flow);
+  out.options.mss = MssOf(segment.flow, *listener.options);
   out.options.sack_permitted = options.sack_permitted;
-  if (options.window_scale.has_value()) out.options.window_scale = window_scale_;
+  if (options.window_scale.has_value()) {
+    out.options.window_scale = WindowScaleOf(*listener.options);
+  }
   if (options.timestamps) {
     const TimestampState clock{.offset = TimestampOffset(segment.flow, config_.secret)};
     out.options.timestamps =
         TcpTimestamps{CookieTimestamp(clock.TsValue(now_), options), offered.timestamps->value};
   }
-  out.window = static_cast<uint16_t>(FirstWindow(segment.flow, listener.bound, options.timestamps));
+  out.window = static_cast<uint16_t>(
+      FirstWindow(segment.flow, listener.bound, options.timestamps, *listener.options));
   listener.cookie_at = now_;
   ++stats_.cookies_sent;
   ++stats_.segments_out;

@@ -10,7 +10,7 @@ namespace devmem {
 // rcv_nxt moved over the peer's FIN.
 void TcpEngine::OnPeerFin(TcpConnection& connection) {
   connection.state = AfterFin(connection.state);
-  connection.ack_policy.OnFin();
+  connection.ack_policy.OnFin(connection.state == TcpState::kCloseWait);
   LeaveLedger(connection);  // Nothing more will come: what it was promised is free for others.
   MarkChanged(connection);
   MarkFlush(connection);
@@ -25,7 +25,8 @@ void TcpEngine::OnOurFinAcked(TcpConnection& connection) {
     case TcpState::kClosed: CloseNow(connection, CloseReason::kNone); return;
     case TcpState::kFinWait2:
       // Nobody waits for the peer's data: it gets as long as TIME-WAIT to close its side.
-      if (!connection.attached) SetTimer(connection, kTimerLifetime, now_ + kFinWait2Max);
+      if (!connection.attached)
+        SetTimer(connection, kTimerLifetime, now_ + connection.options->fin_wait_2_max);
       return;
     case TcpState::kListen:
     case TcpState::kSynSent:

@@ -13,6 +13,7 @@
 #include "netmem/tcp/ecn.h"
 #include "netmem/tcp/receiver.h"
 #include "netmem/tcp/sender.h"
+#include "netmem/tcp/socket_options.h"
 #include "netmem/tcp/tcp_state.h"
 #include "netmem/tcp/time.h"
 #include "netmem/tcp/timestamps.h"
@@ -102,8 +103,8 @@ struct TcpConnection {
   BacklogPlace backlog_place = BacklogPlace::kNone;
   uint8_t retries = 0;            // Of the segment at snd_una, or of the probe, without an answer.
   int16_t system_error = 0;       // The errno of the last ICMP error that was believed; 0: none.
-  Nanos keepalive_idle = kNever;  // kNever: keepalive is off.
   uint64_t payload_bytes_sent = 0;
+  SocketOptionsRef options;
 };
 
 // An idle connection's cost, but for its table entry and timer.

@@ -223,6 +223,10 @@ bool TcpEngine::TakePiece(TcpConnection& connection, Piece* piece) {
 // Cheap while the peer has a window to go on with, half of what it may have or two largest frames:
 // the next acknowledgment tells the rest.
 void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
+  if (connection.ack_policy.waits_for_answers()) [[unlikely]] {
+    if (connection.receiver.in_order().empty()) connection.ack_policy.OnAllRead();
+    MarkFlush(connection);
+  }
   if (!CanReceiveData(connection.state)) return;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
   const uint64_t unread = connection.receiver.in_order().bytes();
@@ -232,7 +236,8 @@ void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
     now_ = now;
     RightSize(connection, consumed);
   }
-  const uint64_t room = config_.window_bytes_max > unread ? config_.window_bytes_max - unread : 0;
+  const uint64_t most = WindowBytesMax(*connection.options);
+  const uint64_t room = most > unread ? most - unread : 0;
   if (outstanding * 2 > room || outstanding >= kWindowQuietBytes) return;
   now_ = now;
   OpenWindow(connection);
@@ -285,18 +290,14 @@ void TcpEngine::Detach(TcpConnection& connection, Nanos now) {
   }
   if (connection.state == TcpState::kTimeWait) ListInTimeWait(connection);
   if (connection.state == TcpState::kFinWait2) {
-    SetTimer(connection, kTimerLifetime, now + kFinWait2Max);
+    SetTimer(connection, kTimerLifetime, now + connection.options->fin_wait_2_max);
   }
 }
 
 void TcpEngine::SetKeepalive(TcpConnection& connection, Nanos idle, Nanos now) {
-  now_ = now;
-  connection.keepalive_idle = idle;
-  if (idle == kNever) {
-    StopTimer(connection, kTimerKeepalive);
-  } else if (connection.state != TcpState::kClosed && connection.state != TcpState::kTimeWait) {
-    SetTimer(connection, kTimerKeepalive, connection.last_heard_at + idle);
-  }
+  SocketOptions options = *connection.options;
+  options.keepalive_idle = idle;
+  SetOptions(connection, SocketOptionsRef(options), now);
 }
 
 }  // namespace devmem

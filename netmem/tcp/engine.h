@@ -63,6 +63,7 @@ class TcpEngine {
     SipKey secret = {};      // Random; keys sequence numbers, ports and the table.
     bool timestamps = true;  // Offer and accept the option.
     bool sack = true;
+    AckOptions ack = {};
     EcnMode ecn = EcnMode::kAccept;
     SynCookies syn_cookies = SynCookies::kOnOverflow;
     // Between two answers of a connection to unacceptable segments; 0: none is held back.
@@ -125,7 +126,8 @@ class TcpEngine {
   // The oldest established connection that nobody took yet, attached to the caller now.
   std::optional<ConnectionId> Accept(ListenerId id);
   // Sends a SYN. Errors: kAlreadyExists for a 4-tuple in use, kResourceExhausted.
-  absl::StatusOr<ConnectionId> Connect(const FlowKey& flow, bool bound, Nanos now);
+  absl::StatusOr<ConnectionId> Connect(const FlowKey& flow, bool bound, Nanos now,
+                                       const SocketOptionsRef& options = {});
   bool InUse(const FlowKey& flow) const { return IndexOf(flow) != ConnectionTable::kNone; }
 
   // The connection, until the user detaches it; nullptr for a handle that names none.
@@ -144,6 +146,13 @@ class TcpEngine {
   // unread (RFC 9293 section 3.6.1).
   void Detach(TcpConnection& connection, Nanos now);
   void SetKeepalive(TcpConnection& connection, Nanos idle, Nanos now);
+  // Takes the place of all options that the connection has. Those of the handshake (windows, MSS)
+  // matter only before it: pass them to Connect(), or give them to the listener, whose connections
+  // to come inherit its options. Errors: kNotFound.
+  // Whether acknowledgments are hurried from now on, or wait for an answer to carry them.
+  void SetQuickAck(TcpConnection& connection, bool quick, Nanos now);
+  void SetOptions(TcpConnection& connection, const SocketOptionsRef& options, Nanos now);
+  absl::Status SetListenerOptions(ListenerId id, const SocketOptionsRef& options);
 
   // Connections with news for their user since the last ClearChanged(): by slot. One that had no
   // user may have ended since, so its slot is empty or another's.
@@ -191,6 +200,7 @@ class TcpEngine {
     uint32_t half_open = 0;
     uint32_t queued = 0;       // Established, and not accepted.
     Nanos cookie_at = kNever;  // When the last SYN cookie went; kNever: none did.
+    SocketOptionsRef options;  // Of the connections to come.
     uint32_t accept_head = kNoConnectionIndex;
     uint32_t accept_tail = kNoConnectionIndex;
   };
@@ -257,6 +267,13 @@ class TcpEngine {
   void CountReceived(TcpConnection& connection, const ReceiveResult& result);
   void MakeRoomAtEdge(const TcpConnection* like);
 
+  // socket_options.cc
+  void ArmKeepalive(TcpConnection& connection);
+  static void TakeOptions(TcpConnection& connection, const SocketOptionsRef& options);
+  uint64_t WindowBytesMax(const SocketOptions& options) const;
+  uint8_t WindowScaleOf(const SocketOptions& options) const;
+  uint16_t MssOf(const FlowKey& flow, const SocketOptions& options) const;
+
   // handshake.cc
   void InputListen(Listener& listener, const Segment& segment);
   void InputSynSent(TcpConnection& connection, const Segment& segment);
@@ -315,7 +332,8 @@ class TcpEngine {
   uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
   size_t SackRoom(const TcpConnection& connection, size_t payload_bytes) const;
   uint64_t BackedBytes(const TcpConnection& connection);
-  uint64_t FirstWindow(const FlowKey& flow, bool bound, bool timestamps) const;
+  uint64_t FirstWindow(const FlowKey& flow, bool bound, bool timestamps,
+                       const SocketOptions& options) const;
   void GrantFirst(TcpConnection& connection, uint8_t scale);
   void Grant(TcpConnection& connection);
   void RightSize(TcpConnection& connection, uint32_t consumed_bytes);
@@ -333,6 +351,7 @@ class TcpEngine {
   void OnKeepaliveTimer(TcpConnection& connection);
   void SendProbe(TcpConnection& connection);
   void GiveUp(TcpConnection& connection);
+  static bool WaitedTooLong(const TcpConnection& connection);
 
   WindowLedger& LedgerOf(const TcpConnection& connection) {
     return connection.bound ? *device_ledger_ : host_ledger_;

@@ -60,7 +60,8 @@ void TcpEngine::TakeSynOptions(TcpConnection& connection, const Segment& segment
   connection.window_scaling = options.window_scale.has_value();
   connection.snd_scale =
       connection.window_scaling ? std::min(*options.window_scale, kWindowScaleMax) : uint8_t{0};
-  connection.rcv_scale = connection.window_scaling ? window_scale_ : uint8_t{0};
+  connection.rcv_scale =
+      connection.window_scaling ? WindowScaleOf(*connection.options) : uint8_t{0};
   connection.sack_permitted = options.sack_permitted && config_.sack;
   connection.sender.set_sack(connection.sack_permitted);
   if (options.timestamps.has_value() && config_.timestamps) {
@@ -70,10 +71,10 @@ void TcpEngine::TakeSynOptions(TcpConnection& connection, const Segment& segment
   AgreeOnEcn(connection, segment);
   const uint32_t peer_mss =
       std::max<uint32_t>(options.mss.value_or(kMssBytesDefault), kMssBytesMin);
-  uint32_t mss = std::min<uint32_t>(peer_mss, OurMss(connection.flow));
+  uint32_t mss = std::min<uint32_t>(peer_mss, MssOf(connection.flow, *connection.options));
   if (connection.timestamps.enabled) mss -= 12;  // RFC 6691: options come out of the segment.
   connection.sender.OnHandshake(segment, mss, connection.snd_scale);
-  connection.ack_policy = AckPolicy(OurMss(connection.flow));
+  connection.ack_policy = AckPolicy(MssOf(connection.flow, *connection.options), config_.ack);
   // An active SYN has promised a window already: the right edge does not move left of it.
   connection.receiver.Start(segment.seq, connection.receiver.outstanding_bytes());
   connection.announced_edge = connection.receiver.right_edge();
@@ -97,9 +98,10 @@ void TcpEngine::SendSyn(TcpConnection& connection) {
   OutSegment out;
   out.seq = connection.sender.iss();
   out.flags = kTcpSyn;
-  out.options.mss = OurMss(connection.flow);
+  out.options.mss = MssOf(connection.flow, *connection.options);
   const bool answer = connection.state == TcpState::kSynReceived;
-  if (!answer || connection.window_scaling) out.options.window_scale = window_scale_;
+  if (!answer || connection.window_scaling)
+    out.options.window_scale = WindowScaleOf(*connection.options);
   out.options.sack_permitted = answer ? connection.sack_permitted : config_.sack;
   if (answer ? connection.timestamps.enabled : config_.timestamps) {
     out.options.timestamps = TcpTimestamps{connection.timestamps.TsValue(now_),
@@ -118,7 +120,8 @@ void TcpEngine::SendSyn(TcpConnection& connection) {
   SetTimer(connection, kTimerRetransmit, now_ + connection.sender.rto().rto());
 }
 
-absl::StatusOr<ConnectionId> TcpEngine::Connect(const FlowKey& flow, bool bound, Nanos now) {
+absl::StatusOr<ConnectionId> TcpEngine::Connect(const FlowKey& flow, bool bound, Nanos now,
+                                                const SocketOptionsRef& options) {
   now_ = now;
   if (InUse(flow)) {
     return absl::AlreadyExistsError(
@@ -134,6 +137,7 @@ absl::StatusOr<ConnectionId> TcpEngine::Connect(const FlowKey& flow, bool bound,
   }
   ++stats_.opened_active;
   connection->attached = true;
+  TakeOptions(*connection, options);
   connection->state = TcpState::kSynSent;
   connection->timestamps.offset = TimestampOffset(flow, config_.secret);
   connection->sender.Start(InitialSequence(flow, config_.secret, now),

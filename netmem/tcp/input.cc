@@ -50,6 +50,7 @@ void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segm
     NotAcceptable(connection, segment);
     return;
   }
+  if (segment.payload_bytes == 0) connection.ack_policy.OnHeardNoData(connection.last_heard_at);
   connection.last_heard_at = now_;
   if (segment.has(kTcpRst)) {
     store_->Put(segment.pieces);
@@ -207,7 +208,7 @@ void TcpEngine::ReceivePayload(TcpConnection& connection, const Segment& segment
   if (segment.payload_bytes != 0 && !connection.attached && connection.listener == 0) {
     // RFC 9293 section 3.6.1: nobody will read this any more, so the peer is told.
     Drop(segment, TcpDrop::kAfterClose);
-    SendReset(connection);
+    SendResetFor(segment);
     CloseNow(connection, CloseReason::kAborted);
     return;
   }

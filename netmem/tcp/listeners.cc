@@ -71,7 +71,8 @@ absl::Status TcpEngine::CloseListener(ListenerId id, Nanos now) {
   if (listener == nullptr) return absl::NotFoundError(absl::StrCat("no listener has id ", id));
   for (uint32_t index = 0; index < fresh_; ++index) {
     if (slots_[index].constructed == 0 || at(index).listener != id) continue;
-    SendReset(at(index));
+    // Half-open ones go silently, as Linux has it: who comes back is answered then.
+    if (at(index).state != TcpState::kSynReceived) SendReset(at(index));
     CloseNow(at(index), CloseReason::kAborted);
   }
   listener->id = 0;

@@ -53,7 +53,7 @@ void TcpEngine::Output(TcpConnection& connection) {
     case AckDecision::kNow: SendAck(connection); return;
     case AckDecision::kDelayed:
       if (connection.deadline[kTimerDelayedAck] == kNever) {
-        SetTimer(connection, kTimerDelayedAck, now_ + kDelayedAckMax);
+        SetTimer(connection, kTimerDelayedAck, now_ + config_.ack.delay_max);
       }
       return;
   }
@@ -83,7 +83,9 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
   out.gso_segment_bytes = plan.gso_segment_bytes;
   out.flags = kTcpAck;
   if (plan.fin) out.flags |= kTcpFin;
-  if (!plan.payload.empty()) out.flags |= kTcpPsh;
+  // RFC 9293 section 3.9.1.2: the last one of what is queued. A super-frame is pushed, too, as
+  // Linux does: its receiver merges segments, and need not wait for more.
+  if (plan.pushed || plan.gso_segment_bytes != 0) out.flags |= kTcpPsh;
   const bool idle = connection.sender.all_acked();
   if (plan.seq < connection.sender.snd_max()) {
     ++stats_.retransmits;
@@ -95,6 +97,9 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
   }
   const uint32_t new_bytes = connection.sender.OnSent(plan, now_);
   connection.payload_bytes_sent += new_bytes;
+  if (new_bytes != 0) {
+    connection.ack_policy.OnDataSent(connection.last_heard_at, now_, config_.ack.delay_max);
+  }
   stats_.payload_bytes_out.Add(new_bytes);
   EmitSegment(connection, out);
   // RFC 6298 (5.1): the timer runs while anything is unacknowledged.
@@ -211,13 +216,14 @@ uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
 
 // What a connection may be promised until its first payload: what a SYN can say, or the memory that
 // there is, and as in Linux whole segments.
-uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps) const {
+uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps,
+                                const SocketOptions& options) const {
   const PagePool& pool = bound ? *store_->device() : store_->host();
   const WindowLedger& ledger = bound ? *device_ledger_ : host_ledger_;
-  const uint32_t mss = OurMss(flow) - (timestamps ? 12u : 0u);
+  const uint32_t mss = MssOf(flow, options) - (timestamps ? 12u : 0u);
   const uint64_t available = pool.writable_bytes();
   const uint64_t window_bytes = ledger.FirstPromise(
-      std::min<uint64_t>({config_.window_bytes_max, 65535, available}), available, mss);
+      std::min<uint64_t>({WindowBytesMax(options), 65535, available}), available, mss);
   return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
 }
 
@@ -226,10 +232,11 @@ uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps
 void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
   const uint64_t unit = uint64_t{1} << scale;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
-  const bool timestamps =
-      connection.state == TcpState::kSynSent ? config_.timestamps : connection.timestamps.enabled;
-  const uint64_t first =
-      connection.first_promise ? 0 : FirstWindow(connection.flow, connection.bound, timestamps);
+  // A SYN goes before the options are agreed on; Linux reckons without them.
+  const uint64_t first = connection.first_promise
+                             ? 0
+                             : FirstWindow(connection.flow, connection.bound,
+                                           connection.timestamps.enabled, *connection.options);
   const uint64_t window_bytes = (std::max(first, outstanding) + unit - 1) & ~(unit - 1);
   connection.receiver.Extend(window_bytes);
   LedgerOf(connection).OnFirstPromise(window_bytes - (connection.first_promise ? outstanding : 0));
@@ -240,7 +247,7 @@ void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
 // counts against the connection's cap, so that one user who does not read cannot fill the pool.
 void TcpEngine::Grant(TcpConnection& connection) {
   const uint64_t unread = connection.receiver.in_order().bytes();
-  const uint64_t cap = config_.window_bytes_max;
+  const uint64_t cap = WindowBytesMax(*connection.options);
   const uint64_t wanted =
       std::min<uint64_t>(connection.window_target_bytes, cap > unread ? cap - unread : 0);
   const uint32_t outstanding = connection.receiver.outstanding_bytes();
@@ -274,7 +281,7 @@ void TcpEngine::RightSize(TcpConnection& connection, uint32_t consumed_bytes) {
   const uint64_t start = std::min(config_.window_bytes_start, config_.window_bytes_max);
   uint64_t target = connection.window_target_bytes;
   if (elapsed_ms <= kRoundMs) {
-    target = std::min(2 * target, config_.window_bytes_max);
+    target = std::min(2 * target, WindowBytesMax(*connection.options));
   } else if (elapsed_ms >= 4 * kRoundMs) {
     target = std::max(target / 2, start);
   }

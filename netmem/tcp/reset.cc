@@ -48,6 +48,12 @@ void TcpEngine::SendReset(TcpConnection& connection) {
   out.flags = kTcpRst | kTcpAck;
   out.seq = connection.sender.snd_max();
   out.ack = connection.receiver.rcv_nxt();
+  out.window = EncodeWindow(connection.receiver.outstanding_bytes(), connection.rcv_scale);
+  if (connection.timestamps.enabled) {
+    // RFC 7323 section 3.2: every segment has it once it was negotiated.
+    out.options.timestamps =
+        TcpTimestamps{connection.timestamps.TsValue(now_), connection.timestamps.ts_recent};
+  }
   ++stats_.resets_out;
   ++stats_.segments_out;
   sink_->Emit(out);

@@ -33,6 +33,7 @@ size_t Sender::Queue(std::span<const uint8_t> bytes) {
   if (bytes.empty()) return 0;
   if (stream_ == nullptr) {
     stream_ = std::make_unique<Stream>(*SendBuffer::Create(capacity_bytes_), FirstWindow());
+    stream_->small_end = snd_una_;
   }
   return stream_->buffer.Write(bytes);
 }
@@ -83,6 +84,7 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
   if (snd_nxt_ < snd_una_) snd_nxt_ = snd_una_;
   if (data == 0) return outcome;
   stream_->buffer.Consume(data);
+  if (stream_->small_end < snd_una_) stream_->small_end = snd_una_;
   stream_->sacked.OnAck(snd_una_);
   const AckResult result = stream_->congestion.OnAck(snd_una_, data, flight_bytes());
   outcome.retransmit = result == AckResult::kPartial || result == AckResult::kFirstPartial;
@@ -135,6 +137,7 @@ std::optional<SendPlan> Sender::PlanAt(uint32_t offset, uint32_t bytes_max) {
   const uint32_t bytes = static_cast<uint32_t>(plan.payload.size());
   plan.fin = fin_queued_ && offset + bytes == end_offset();
   if (bytes == 0 && !plan.fin) return std::nullopt;
+  plan.pushed = bytes != 0 && !more_follows_ && offset + bytes == end_offset();
   if (bytes > mss_bytes_) plan.gso_segment_bytes = static_cast<uint16_t>(mss_bytes_);
   return plan;
 }
@@ -170,14 +173,18 @@ std::optional<SendPlan> Sender::NextNew(uint32_t segment_bytes_max, uint32_t roo
   question.usable_bytes = usable;
   question.window_bytes_max = window_.bytes_max;
   question.mss_bytes = mss_bytes_;
-  question.nothing_in_flight = flight == 0;
+  // As Minshall has it, and Linux: only a small segment on its way holds another one back.
+  question.nothing_in_flight = flight == 0 || stream_->small_end <= snd_una_;
   question.no_delay = no_delay_;
+  question.cork = cork_;
   question.last = fin_queued_;
   // What goes again after a timeout went before: no rule about small segments holds it back.
   if (snd_nxt_ == snd_max_ && !MaySendNow(question)) return std::nullopt;
   uint32_t bytes = std::min({usable, segment_bytes_max, stream_->sacked.GapAfter(snd_nxt_)});
-  // A super-frame is whole segments, but for the very end of the data.
-  if (bytes > mss_bytes_ && bytes < unsent) bytes -= bytes % mss_bytes_;
+  // A super-frame is whole segments, but for the very end of the data, which waits for no other.
+  const bool tail_may_go =
+      bytes == unsent && (fin_queued_ || (!cork_ && (question.nothing_in_flight || no_delay_)));
+  if (bytes > mss_bytes_ && !tail_may_go) bytes -= bytes % mss_bytes_;
   if (bytes == 0) return std::nullopt;
   return PlanAt(flight, bytes);
 }
@@ -219,6 +226,9 @@ uint32_t Sender::OnSent(const SendPlan& plan, Nanos now) {
     timing_ = false;  // Karn: an ACK would not tell which copy it answers.
   }
   if (end > snd_nxt_) snd_nxt_ = end;
+  if (plan.payload.size() % mss_bytes_ != 0 && data_end > stream_->small_end) {
+    stream_->small_end = data_end;
+  }
   return new_bytes;
 }
 

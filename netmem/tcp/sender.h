@@ -54,6 +54,7 @@ struct SendPlan {
   std::span<const uint8_t> payload;
   bool fin = false;
   bool rescue = false;  // RFC 6675 section 4, rule (4): says nothing of what lies before it.
+  bool pushed = false;  // It ends what is queued.
   uint16_t gso_segment_bytes = 0;
 };
 
@@ -102,6 +103,10 @@ class Sender {
   void set_no_delay(bool no_delay) { no_delay_ = no_delay; }
   // Both SYNs allow SACK: losses are repaired as RFC 6675 says.
   void set_sack(bool sack) { sack_ = sack; }
+  // Only full segments leave until it is taken off again, or the persist timer runs out.
+  void set_cork(bool cork) { cork_ = cork; }
+  // More is to follow what is queued now: it is not pushed.
+  void set_more_follows(bool more_follows) { more_follows_ = more_follows; }
 
   // RFC 5961 section 5.2: an ACK older than the largest window, or than all that was ever
   // acknowledged, or for what was never sent, is no ACK of this connection.
@@ -166,6 +171,7 @@ class Sender {
     SendBuffer buffer;
     NewReno congestion;
     Nanos sent_at = 0;  // When a segment of the stream went last.
+    SeqNum small_end;   // Where the last segment ends that was not full.
     // RFC 6675 section 2: what the peer has; how far has been sent again in this recovery; and
     // whether its one rescue segment has gone.
     Scoreboard sacked;
@@ -199,6 +205,8 @@ class Sender {
   bool fin_acked_ : 1 = false;
   bool no_delay_ : 1 = false;
   bool sack_ : 1 = false;
+  bool cork_ : 1 = false;
+  bool more_follows_ : 1 = false;
   bool timing_ : 1 = false;  // A segment without timestamps is being timed (Karn: sent once only).
   bool acked_much_ : 1 = false;  // More than any window is acknowledged.
   SeqNum iss_;

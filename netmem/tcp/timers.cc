@@ -11,6 +11,15 @@
 #include "netmem/tcp/engine.h"
 
 namespace devmem {
+namespace {
+
+// How long the segment at snd_una waits when the timer runs out now: the sum of the timeouts so
+// far, each twice the one before.
+Nanos WaitedSoFar(const RtoEstimator& rto) {
+  return 2 * rto.rto() - (rto.rto() >> rto.backoff_count());
+}
+
+}  // namespace
 
 void TcpEngine::SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadline) {
   connection.deadline[kind] = deadline;
@@ -54,7 +63,7 @@ void TcpEngine::OnTimer(TcpConnection& connection) {
       case kTimerRetransmit: OnRetransmitTimer(connection); break;
       case kTimerPersist: OnPersistTimer(connection); break;
       case kTimerDelayedAck:
-        connection.ack_now = true;
+        connection.ack_policy.OnDelayOver();
         MarkFlush(connection);
         break;
       case kTimerLifetime: CloseNow(connection, CloseReason::kNone); break;
@@ -72,14 +81,20 @@ void TcpEngine::OnTimer(TcpConnection& connection) {
   }
 }
 
+bool TcpEngine::WaitedTooLong(const TcpConnection& connection) {
+  const Nanos patience = connection.options->user_timeout;
+  return patience != 0 && WaitedSoFar(connection.sender.rto()) >= patience;
+}
+
 void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
   ++stats_.timeouts;
   const bool handshake = !connection.sender.syn_acked();
   const bool answering = connection.backlog_place == BacklogPlace::kHalfOpen;
-  const uint32_t retries_max = !handshake  ? kDataRetriesMax
+  const SocketOptions& options = *connection.options;
+  const uint32_t retries_max = !handshake  ? options.data_retries_max
                                : answering ? kSynAckRetriesMax
-                                           : kSynRetriesMax;
-  if (connection.retries >= retries_max) {
+                                           : options.syn_retries_max;
+  if (connection.retries >= retries_max || WaitedTooLong(connection)) {
     GiveUp(connection);
     return;
   }
@@ -96,6 +111,13 @@ void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
     SendPlanned(connection, *plan);
   }
   RestartRetransmit(connection);
+  // The last wait ends when the user's patience does.
+  if (const Nanos patience = connection.options->user_timeout; patience != 0) {
+    const Nanos waited = WaitedSoFar(connection.sender.rto()) - connection.sender.rto().rto();
+    SetTimer(connection, kTimerRetransmit,
+             std::min(connection.deadline[kTimerRetransmit],
+                      now_ + std::max<Nanos>(patience - waited, 0)));
+  }
 }
 
 // The probe of a shut window is a segment left of it without data, as Linux sends it: it costs the
@@ -107,7 +129,8 @@ void TcpEngine::OnPersistTimer(TcpConnection& connection) {
   // A peer may keep its window shut for as long as it answers, but not against nobody.
   const bool orphan_waited_enough =
       !connection.attached && sender.rto().backoff_count() >= kDataRetriesMax;
-  if (connection.retries >= kDataRetriesMax || orphan_waited_enough) {
+  if (connection.retries >= connection.options->data_retries_max || orphan_waited_enough ||
+      WaitedTooLong(connection)) {
     GiveUp(connection);
     return;
   }
@@ -122,19 +145,30 @@ void TcpEngine::OnPersistTimer(TcpConnection& connection) {
 }
 
 void TcpEngine::OnKeepaliveTimer(TcpConnection& connection) {
-  if (connection.keepalive_idle == kNever) return;
+  if (connection.options->keepalive_idle == kNever) return;
+  const SocketOptions& options = *connection.options;
   // The handshake has a timer of its own.
   const Nanos silent = IsSynchronized(connection.state) ? now_ - connection.last_heard_at : 0;
-  if (silent < connection.keepalive_idle) {
-    SetTimer(connection, kTimerKeepalive, now_ + connection.keepalive_idle - silent);
+  if (silent < options.keepalive_idle) {
+    SetTimer(connection, kTimerKeepalive, now_ + options.keepalive_idle - silent);
     return;
   }
-  if (silent >= connection.keepalive_idle + kKeepaliveProbesMax * kKeepaliveInterval) {
+  // Data on its way is probe enough, and has timers of its own.
+  if (!connection.sender.all_acked() || !connection.sender.buffer().empty()) {
+    SetTimer(connection, kTimerKeepalive, now_ + options.keepalive_idle);
+    return;
+  }
+  const Nanos probing = options.keepalive_probes_max * options.keepalive_interval;
+  const Nanos patience = options.keepalive_idle + probing;
+  const bool probed = silent > options.keepalive_idle;
+  if (options.user_timeout == 0 ? silent >= patience : probed && silent >= options.user_timeout) {
+    // Unlike a peer that owes acknowledgments, this one may be there and hear it.
+    SendReset(connection);
     GiveUp(connection);
     return;
   }
   SendProbe(connection);
-  SetTimer(connection, kTimerKeepalive, now_ + kKeepaliveInterval);
+  SetTimer(connection, kTimerKeepalive, now_ + options.keepalive_interval);
 }
 
 // Not acceptable to the peer, so that it answers (RFC 9293 section 3.8.4).
@@ -145,9 +179,6 @@ void TcpEngine::SendProbe(TcpConnection& connection) {
   EmitSegment(connection, out);
 }
 
-void TcpEngine::GiveUp(TcpConnection& connection) {
-  if (connection.sender.syn_acked()) SendReset(connection);
-  CloseNow(connection, CloseReason::kTimedOut);
-}
+void TcpEngine::GiveUp(TcpConnection& connection) { CloseNow(connection, CloseReason::kTimedOut); }
 
 }  // namespace devmem

@@ -23,6 +23,7 @@ bool MaySendNow(const SendQuestion& question) {
   const uint32_t sendable_bytes = std::min(question.queued_bytes, question.usable_bytes);
   if (sendable_bytes == 0) return false;
   if (sendable_bytes >= question.mss_bytes) return true;
+  if (question.cork && !question.last) return false;
   const bool nagle_allows = question.nothing_in_flight || question.no_delay;
   const bool all_fits = question.queued_bytes <= question.usable_bytes;
   if (all_fits && (nagle_allows || question.last)) return true;

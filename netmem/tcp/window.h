@@ -49,6 +49,7 @@ struct SendQuestion {
   uint32_t mss_bytes = kMssBytesDefault;
   bool nothing_in_flight = false;  // SND.NXT == SND.UNA.
   bool no_delay = false;           // The user switched Nagle's algorithm off.
+  bool cork = false;               // The user wants full segments only.
   bool last = false;               // A FIN follows these bytes: nothing will ever join them.
 };
 

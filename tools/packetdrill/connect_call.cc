@@ -36,7 +36,8 @@ CallResult PlugIn::StartConnect(Socket& socket, const IpAddress& remote, uint16_
   const CallResult bound = AutoBind(socket, remote, port);
   if (bound.error != 0) return bound;
   const FlowKey flow = {socket.local, remote, socket.local_port, port};
-  const absl::StatusOr<ConnectionId> id = stack_->engine().Connect(flow, false, stack_->now());
+  const absl::StatusOr<ConnectionId> id = stack_->engine().Connect(
+      flow, false, stack_->now(), SocketOptionsRef(OptionsOf(socket.settings)));
   if (!id.ok()) return CallResult::Fail(EADDRNOTAVAIL);
   socket.connection = *id;
   socket.remote = remote;

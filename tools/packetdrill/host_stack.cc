@@ -23,11 +23,19 @@ TcpEngine::Config EngineConfig(const Knobs& knobs) {
   TcpEngine::Config config;
   config.connections_max = kPlugInConnectionsMax;
   config.mtu_bytes = knobs.mtu_bytes;
-  config.window_bytes_max = knobs.rmem_bytes[2];
+  config.gso_bytes_max = kGsoBytesMax;
+  // Linux counts as much again for its bookkeeping, and the first window is whole segments.
+  config.window_bytes_max = knobs.rmem_bytes[2] / 2;
+  const uint64_t start = std::min<uint64_t>(knobs.rmem_bytes[1] / 2, 65535);
+  config.window_bytes_start = start - start % (knobs.mtu_bytes - 40);
   config.send_buffer_bytes = kPlugInSendBufferBytes;
   config.secret = kSecret;
   config.timestamps = knobs.timestamps;
   config.sack = knobs.sack;
+  config.ack = AckOptions::Frugal();
+  config.ack.delay_max = knobs.delayed_ack;
+  config.ecn = static_cast<EcnMode>(knobs.ecn == 2 ? 1 : knobs.ecn == 1 ? 2 : 0);
+  config.syn_cookies = static_cast<SynCookies>(knobs.syncookies);
   return config;
 }
 

@@ -21,6 +21,7 @@
 #include "netmem/piece_store.h"
 #include "netmem/tcp/engine.h"
 #include "netmem/wire/frame.h"
+#include "tools/packetdrill/defer_accept.h"
 #include "tools/packetdrill/knobs.h"
 
 namespace devmem::packetdrill {
@@ -51,6 +52,7 @@ class HostStack final : public SegmentSink {
   void Flush() { engine_->Flush(now_); }
 
   TcpEngine& engine() { return *engine_; }
+  DeferAccept& defer_accept() { return defer_accept_; }
   // Copies the first received bytes of a connection to `iov`, as many as there are and fit, and
   // returns how many; `offset` of them are skipped.
   size_t CopyReceived(const TcpConnection& connection, size_t offset,
@@ -71,6 +73,9 @@ class HostStack final : public SegmentSink {
 
   bool IsOurs(const IpAddress& address) const;
   void InjectTcp(std::span<const uint8_t> frame, const FrameHeaders& headers);
+  void InjectIcmp(std::span<const uint8_t> frame, const FrameHeaders& headers);
+  void EmitPacket(const OutSegment& segment, std::span<const uint8_t> payload, uint32_t offset,
+                  uint8_t flags);
   void TakePayload(std::span<const uint8_t> payload, Segment* segment);
 
   const Knobs knobs_;
@@ -80,6 +85,7 @@ class HostStack final : public SegmentSink {
   PieceArray array_;
   PieceStore store_;
   std::unique_ptr<TcpEngine> engine_;
+  DeferAccept defer_accept_;
   std::deque<OutPacket> out_;
   std::optional<IpAddress> learnt_v4_;
   std::optional<IpAddress> learnt_v6_;

@@ -31,10 +31,8 @@ struct Knobs {
   uint32_t rmem_max_bytes = 212992;                              // What SO_RCVBUF may ask for.
   uint32_t wmem_max_bytes = 212992;
   uint32_t initial_window_segments = 10;
-  Nanos rto_min = 200 * kMillisecond;
   Nanos delayed_ack = 40 * kMillisecond;
   uint32_t syn_retries = 6;
-  uint32_t synack_retries = 5;
   uint32_t retries = 15;  // tcp_retries2.
   Nanos fin_timeout = 60 * kSecond;
   Nanos keepalive_time = 7200 * kSecond;

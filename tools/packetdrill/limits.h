@@ -19,6 +19,9 @@ inline constexpr uint32_t kPlugInConnectionsMax = 1024;
 // What a full send buffer may hold at most, whatever SO_SNDBUF or autotuning say.
 inline constexpr size_t kPlugInSendBufferBytes = 4u << 20;
 
+// The most payload that the engine plans at once; it leaves as single segments.
+inline constexpr uint32_t kGsoBytesMax = 65535 - 320;
+
 // netdev_receive() looks this far ahead for a packet before it says that none comes: past the
 // longest back-off of Linux, 120 s.
 inline constexpr Nanos kReceiveWaitMax = 130 * kSecond;

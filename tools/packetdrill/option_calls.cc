@@ -22,6 +22,7 @@ constexpr uint32_t kReceiveBufferBytesMin = 2304;
 constexpr uint32_t kSendBufferBytesMin = 4608;
 constexpr int kLingerSecondsMax = 32767;
 constexpr int kKeepaliveSecondsMax = 32767;
+constexpr int kDeferAcceptSecondsMax = 120;
 constexpr int kMssMin = 88;
 constexpr int kMssMax = 32767;
 
@@ -86,13 +87,48 @@ CallResult PlugIn::SetOption(int fd, int level, int option, const void* value, s
   return result;
 }
 
+// As tcp_select_initial_window() and its like reckon: half of a buffer is for data, and a buffer
+// that the user has set bounds the scale, too.
+SocketOptions PlugIn::OptionsOf(const SocketSettings& settings) const {
+  SocketOptions options;
+  const uint32_t own = settings.receive_buffer_bytes / 2;
+  uint32_t space = settings.receive_buffer_locked ? own : knobs_.rmem_bytes[2] / 2;
+  if (settings.window_clamp_bytes != 0) space = std::min(space, settings.window_clamp_bytes);
+  options.window_bytes_max = std::max(space, 1u);
+  uint32_t reach = std::max({own, knobs_.rmem_bytes[2], knobs_.rmem_max_bytes});
+  if (settings.receive_buffer_locked) reach = own;
+  if (settings.window_clamp_bytes != 0) reach = std::min(reach, settings.window_clamp_bytes);
+  options.window_scale = 0;
+  while (options.window_scale < kWindowScaleMax && reach >> (options.window_scale + 16) != 0) {
+    ++options.window_scale;
+  }
+  options.mss_bytes_max = static_cast<uint16_t>(settings.mss_bytes);
+  options.no_delay = settings.no_delay;
+  options.cork = settings.cork;
+  options.syn_retries_max =
+      static_cast<uint8_t>(settings.syn_retries != 0 ? settings.syn_retries : knobs_.syn_retries);
+  options.data_retries_max = static_cast<uint8_t>(knobs_.retries);
+  options.keepalive_idle = settings.keepalive ? settings.keepalive_time : kNever;
+  options.keepalive_interval = settings.keepalive_interval;
+  options.keepalive_probes_max = static_cast<uint8_t>(settings.keepalive_probes);
+  options.user_timeout = settings.user_timeout_ms * kMillisecond;
+  options.fin_wait_2_max = settings.linger2_seconds == 0  ? knobs_.fin_timeout
+                           : settings.linger2_seconds < 0 ? 0
+                                                          : settings.linger2_seconds * kSecond;
+  return options;
+}
+
 void PlugIn::ApplySettings(Socket& socket) {
+  const SocketOptionsRef options(OptionsOf(socket.settings));
+  for (const ListenerId id : socket.listeners) {
+    (void)stack_->engine().SetListenerOptions(id, options);
+  }
+  if (!socket.listeners.empty()) {
+    stack_->defer_accept().SetPort(socket.local_port,
+                                   socket.settings.defer_accept_seconds * kSecond);
+  }
   TcpConnection* connection = ConnectionOf(socket);
-  if (connection == nullptr) return;
-  const SocketSettings& settings = socket.settings;
-  connection->sender.set_no_delay(settings.no_delay);
-  stack_->engine().SetKeepalive(*connection, settings.keepalive ? settings.keepalive_time : kNever,
-                                stack_->now());
+  if (connection != nullptr) stack_->engine().SetOptions(*connection, options, stack_->now());
 }
 
 CallResult PlugIn::SetSocketOption(Socket& socket, int option, const void* data, socklen_t bytes) {
@@ -166,7 +202,12 @@ CallResult PlugIn::SetTcpOption(Socket& socket, int option, const void* data, so
   switch (option) {
     case TCP_NODELAY: settings.no_delay = number != 0; return kDone;
     case TCP_CORK: settings.cork = number != 0; return kDone;
-    case TCP_QUICKACK: settings.quick_ack = number != 0; return kDone;
+    case TCP_QUICKACK:
+      settings.quick_ack = number != 0;
+      if (TcpConnection* connection = ConnectionOf(socket)) {
+        stack_->engine().SetQuickAck(*connection, number != 0, stack_->now());
+      }
+      return kDone;
     case TCP_MAXSEG:
       if (number != 0 && (number < kMssMin || number > kMssMax)) return Invalid();
       settings.mss_bytes = static_cast<uint32_t>(number);
@@ -188,7 +229,13 @@ CallResult PlugIn::SetTcpOption(Socket& socket, int option, const void* data, so
       settings.user_timeout_ms = static_cast<uint32_t>(number);
       return kDone;
     case TCP_LINGER2: settings.linger2_seconds = number; return kDone;
-    case TCP_DEFER_ACCEPT: settings.defer_accept_seconds = std::max(number, 0); return kDone;
+    case TCP_DEFER_ACCEPT:
+      // Linux rounds up to a sum of timeouts: 1, 3, 7 ... seconds.
+      settings.defer_accept_seconds = number <= 0 ? 0 : 1;
+      while (settings.defer_accept_seconds < std::min(number, kDeferAcceptSecondsMax)) {
+        settings.defer_accept_seconds = 2 * settings.defer_accept_seconds + 1;
+      }
+      return kDone;
     case TCP_SYNCNT:
       if (number < 1 || number > 127) return Invalid();
       settings.syn_retries = static_cast<uint32_t>(number);

@@ -124,7 +124,8 @@ std::optional<int> PlugIn::TcpOptionValue(Socket& socket, int option) {
   switch (option) {
     case TCP_NODELAY: return settings.no_delay ? 1 : 0;
     case TCP_CORK: return settings.cork ? 1 : 0;
-    case TCP_QUICKACK: return settings.quick_ack ? 1 : 0;
+    case TCP_QUICKACK:
+      return (connection == nullptr ? settings.quick_ack : connection->ack_policy.quick()) ? 1 : 0;
     case TCP_MAXSEG:
       if (connection != nullptr && connection->state != TcpState::kSynSent) {
         return static_cast<int>(connection->sender.mss_bytes());
@@ -203,7 +204,7 @@ void PlugIn::FillTcpInfo(const TcpConnection& connection, TcpInfo* info) const {
   info->retransmits = connection.retries;
   info->backoff = static_cast<uint8_t>(sender.rto().backoff_count());
   info->rto = usecs(sender.rto().rto());
-  info->ato = usecs(kDelayedAckMax);
+  info->ato = usecs(knobs_.delayed_ack);
   info->snd_mss = sender.mss_bytes();
   info->rcv_mss = connection.ack_policy.rcv_mss_bytes();
   info->unacked = segments(sender.snd_max().value() - sender.snd_una().value());
@@ -226,7 +227,8 @@ void PlugIn::FillTcpInfo(const TcpConnection& connection, TcpInfo* info) const {
   info->bytes_acked =
       connection.payload_bytes_sent -
       std::min<uint64_t>(connection.payload_bytes_sent, queued - info->notsent_bytes);
-  info->last_data_recv_ms = ago_ms(connection.last_heard_at);
+  info->last_data_recv_ms =
+      ago_ms(connection.ack_policy.data_heard_at(connection.last_heard_at, stack_->now()));
   info->last_ack_recv_ms = ago_ms(connection.last_heard_at);
 }
 

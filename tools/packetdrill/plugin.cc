@@ -14,9 +14,7 @@
 #include "tools/packetdrill/limits.h"
 
 namespace devmem::packetdrill {
-namespace {
-
-bool HasPeerFin(TcpState state) {
+bool PlugIn::HasPeerFin(TcpState state) {
   switch (state) {
     case TcpState::kCloseWait:
     case TcpState::kClosing:
@@ -32,8 +30,6 @@ bool HasPeerFin(TcpState state) {
   }
   return false;
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<PlugIn>> PlugIn::Create(const Knobs& knobs) {
   absl::StatusOr<std::unique_ptr<HostStack>> stack = HostStack::Create(knobs);
@@ -188,7 +184,8 @@ void PlugIn::NoteEnd(Socket& socket, const TcpConnection& connection) {
   socket.ended = true;
   switch (connection.close_reason) {
     case CloseReason::kNone:
-    case CloseReason::kAborted: break;
+    case CloseReason::kAborted:
+    case CloseReason::kDeviceGone: break;
     case CloseReason::kRefused: socket.error = ECONNREFUSED; break;
     case CloseReason::kTimedOut:
       socket.error = connection.system_error != 0 ? connection.system_error : ETIMEDOUT;

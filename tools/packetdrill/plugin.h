@@ -139,6 +139,7 @@ class PlugIn {
   TcpState StateOf(const Socket& socket);
   uint32_t PendingOf(const Socket& socket);
   static int TakeError(Socket& socket);
+  static bool HasPeerFin(TcpState state);
 
   // --- socket_calls.cc ---
   CallResult AutoBind(Socket& socket, const IpAddress& remote, uint16_t remote_port);
@@ -172,6 +173,7 @@ class PlugIn {
   CallResult SetTcpOption(Socket& socket, int option, const void* data, socklen_t bytes);
   CallResult SetIpOption(Socket& socket, int option, const void* data, socklen_t bytes);
   CallResult SetIpv6Option(Socket& socket, int option, const void* data, socklen_t bytes);
+  SocketOptions OptionsOf(const SocketSettings& settings) const;
   // Tells the connection, or those to come, what the settings are now.
   void ApplySettings(Socket& socket);
   std::optional<int> SocketOptionValue(Socket& socket, int option);

@@ -37,7 +37,7 @@ std::string FromHost::Text() const {
 }
 
 PlugInDriver::PlugInDriver(const char* flags, bool v6) : v6_(v6) {
-  library_ = dlopen(DEVMEM_PACKETDRILL_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  library_ = dlopen(DEVMEM_PACKETDRILL_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   DEVMEM_CHECK(library_ != nullptr, "the plug-in does not load");
   const auto init = reinterpret_cast<decltype(&packetdrill_interface_init)>(
       dlsym(library_, "packetdrill_interface_init"));

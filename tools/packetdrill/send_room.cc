@@ -66,16 +66,21 @@ bool PlugIn::IsWritable(Socket& socket, const TcpConnection& connection) {
   return 2ull * UnsentBytes(connection) < socket.settings.unsent_low_water_bytes;
 }
 
-// How much may be queued before asking again; the caller sends what can go in between.
+// How much may be queued before asking again; the caller sends what can go in between. What has
+// been begun is filled without asking.
 size_t PlugIn::SendRoom(Socket& socket, const TcpConnection& connection) {
   const size_t goal = GoalBytes(connection);
   const size_t unsent = UnsentBytes(connection);
-  const size_t begun = unsent % goal;
   const size_t physical = connection.sender.buffer().free();
-  if (begun != 0) return std::min(goal - begun, physical);
+  socket.begun_bytes = std::min(socket.begun_bytes, unsent);
+  if (socket.begun_bytes != 0 && socket.begun_bytes < goal) {
+    return std::min(goal - socket.begun_bytes, physical);
+  }
   const bool free_memory = ChargedBytes(connection) < SendBufferBytes(socket) &&
                            unsent < socket.settings.unsent_low_water_bytes;
-  return free_memory ? std::min(goal, physical) : 0;
+  if (!free_memory) return 0;
+  socket.begun_bytes = 0;
+  return std::min(goal, physical);
 }
 
 }  // namespace devmem::packetdrill

@@ -90,6 +90,7 @@ struct Socket {
   TcpState seen_state = TcpState::kClosed;
   uint64_t seen_received_bytes = 0;
   uint32_t seen_pending = 0;
+  size_t begun_bytes = 0;    // Unsent ones in the socket buffer that Linux would fill next.
   bool wants_space = false;  // A write or a poll for writing found too little room.
 };
 

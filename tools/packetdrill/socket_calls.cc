@@ -144,9 +144,8 @@ CallResult PlugIn::Listen(int fd, int backlog) {
     const CallResult bound = AutoBind(*socket, socket->local, 0);
     if (bound.error != 0) return bound;
   }
-  // Linux takes a connection while the queue is not longer than the backlog: one more.
   const uint32_t asked = backlog < 0 ? knobs_.somaxconn : static_cast<uint32_t>(backlog);
-  const uint32_t places = std::min({asked, knobs_.somaxconn, kBacklogMax - 1}) + 1;
+  const uint32_t places = std::max(std::min({asked, knobs_.somaxconn, kBacklogMax}), 1u);
   std::vector<IpAddress> addresses = {socket->local};
   const bool any_v6 = socket->local.is_unspecified() && !socket->local.is_v4();
   if (any_v6 && !socket->settings.v6_only) addresses.push_back(IpAddress::FromV4(0));
@@ -161,6 +160,7 @@ CallResult PlugIn::Listen(int fd, int backlog) {
     return CallResult::Fail(EADDRINUSE);
   }
   socket->phase = Socket::Phase::kListening;
+  ApplySettings(*socket);
   return {};
 }
 
@@ -180,6 +180,8 @@ std::optional<CallResult> PlugIn::TryAccept(Socket& listener) {
     socket->remote = connection.flow.remote;
     socket->remote_port = connection.flow.remote_port;
     socket->seen_state = connection.state;
+    socket->receive_shut = HasPeerFin(connection.state);
+    ApplySettings(*socket);
     return CallResult{socket->fd};
   }
   return std::nullopt;

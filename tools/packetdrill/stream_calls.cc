@@ -118,6 +118,7 @@ size_t PlugIn::QueueParts(Socket& socket, TcpConnection& connection, std::span<c
       if (room == 0) return queued;
       const size_t taken = stack_->engine().Send(connection, data.first(room), stack_->now());
       queued += taken;
+      socket.begun_bytes += taken;
       data = data.subspan(taken);
       if (taken < room) return queued;
       if (!data.empty()) stack_->Flush();
@@ -134,7 +135,14 @@ CallResult PlugIn::Send(int fd, std::span<const iovec> iov, int flags) {
   const size_t wanted = BytesOf(iov);
   const bool wait = !socket->nonblocking && (flags & MSG_DONTWAIT) == 0;
   size_t sent = 0;
-  return Complete(
+  bool waited = false;
+  // More is to come: what is no full segment waits for it, this time.
+  const bool more = (flags & MSG_MORE) != 0;
+  if (TcpConnection* connection = ConnectionOf(*socket)) {
+    connection->sender.set_more_follows(more);
+    connection->sender.set_cork(more || socket->settings.cork);
+  }
+  const CallResult result = Complete(
       [&, socket, wanted]() -> std::optional<CallResult> {
         TcpConnection* connection = ConnectionOf(*socket);
         const TcpState state = StateOf(*socket);
@@ -146,13 +154,20 @@ CallResult PlugIn::Send(int fd, std::span<const iovec> iov, int flags) {
         }
         const bool opening = state == TcpState::kSynSent || state == TcpState::kSynReceived;
         if (!opening && HasNullBuffer(iov)) return CallResult::Fail(EFAULT);
-        if (!opening) sent += QueueParts(*socket, *connection, SkipFront(iov, sent));
+        // Who waits for room is woken when there is plenty.
+        const bool enough = !waited || opening || IsWritable(*socket, *connection);
+        if (!opening && enough) sent += QueueParts(*socket, *connection, SkipFront(iov, sent));
         if (sent == wanted && !opening) return CallResult{static_cast<int64_t>(sent)};
         socket->wants_space = true;
+        waited = true;
         if (wait) return std::nullopt;
         return sent != 0 ? CallResult{static_cast<int64_t>(sent)} : CallResult::Fail(EAGAIN);
       },
       DeadlineAfter(socket->settings.send_timeout), CallResult::Fail(EAGAIN));
+  if (TcpConnection* connection = ConnectionOf(*socket)) {
+    connection->sender.set_cork(socket->settings.cork);
+  }
+  return result;
 }
 
 CallResult PlugIn::SendTo(int fd, std::span<const iovec> iov, int flags, const sockaddr* address,

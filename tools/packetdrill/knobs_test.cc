@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the flags string may say, and what is said about the rest of it.
+#include "tools/packetdrill/knobs.h"
+
+#include <gtest/gtest.h>
+
+namespace devmem::packetdrill {
+namespace {
+
+TEST(KnobsTest, WhatIsNotMentionedIsLinuxsDefault) {
+  const ParsedKnobs parsed = ParseKnobs("");
+  EXPECT_TRUE(parsed.errors.empty());
+  EXPECT_TRUE(parsed.knobs.sack);
+  EXPECT_EQ(parsed.knobs.rmem_bytes[2], 6291456u);
+  EXPECT_EQ(parsed.knobs.delayed_ack, 40 * kMillisecond);
+  EXPECT_FALSE(parsed.knobs.address_v4.has_value());
+}
+
+TEST(KnobsTest, ListsTakeCommasSpacesAndColons) {
+  for (const char* flags : {"tcp_rmem=4096 540000 15728640,tcp_sack=0",
+                            "net.ipv4.tcp_rmem=4096:540000:15728640 tcp_sack=0",
+                            "tcp_sack=0 tcp_rmem=\"4096,540000,15728640\""}) {
+    const ParsedKnobs parsed = ParseKnobs(flags);
+    EXPECT_TRUE(parsed.errors.empty()) << flags;
+    EXPECT_EQ(parsed.knobs.rmem_bytes[1], 540000u) << flags;
+    EXPECT_FALSE(parsed.knobs.sack) << flags;
+  }
+}
+
+TEST(KnobsTest, ABareAddressIsTheStacks) {
+  const ParsedKnobs parsed = ParseKnobs("192.168.0.7 address=fd00::7 mtu=1400");
+  EXPECT_TRUE(parsed.errors.empty());
+  EXPECT_EQ(parsed.knobs.address_v4, ParseIpAddress("192.168.0.7"));
+  EXPECT_EQ(parsed.knobs.address_v6, ParseIpAddress("fd00::7"));
+  EXPECT_EQ(parsed.knobs.mtu_bytes, 1400u);
+}
+
+TEST(KnobsTest, WhatIsNotUnderstoodIsNamedAndSkipped) {
+  EXPECT_EQ(ParseKnobs("tcp_wonder=1").errors.size(), 1u);
+  EXPECT_EQ(ParseKnobs("tcp_sack=7").errors.size(), 1u);
+  EXPECT_EQ(ParseKnobs("tcp_rmem=1 2").errors.size(), 1u);
+  EXPECT_EQ(ParseKnobs("address=nowhere").errors.size(), 1u);
+  EXPECT_EQ(ParseKnobs("what").errors.size(), 1u);
+  EXPECT_TRUE(ParseKnobs("tcp_wonder=1 tcp_sack=0").knobs.sack == false);
+}
+
+TEST(KnobsTest, TheHelpNamesEachKnob) {
+  const std::string help = KnobHelp();
+  for (const char* name : {"address", "mtu", "tcp_rmem", "tcp_ecn", "tcp_syncookies"}) {
+    EXPECT_NE(help.find(name), std::string::npos) << name;
+  }
+}
+
+}  // namespace
+}  // namespace devmem::packetdrill
