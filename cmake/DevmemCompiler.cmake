@@ -31,9 +31,9 @@ if(DEVMEM_WERROR)
   add_compile_options(-Werror)
 endif()
 
-# A release is optimised across files: the receive path runs through many small functions of several
-# of them, and gains 8 to 12 percent. The objects carry machine code too, so that an installed static
-# library serves any linker. Other presets build faster without.
+# A release is optimised across files: the receive path runs through many small functions of
+# several of them, and gains 8 to 12 percent. The objects carry machine code too, so that an
+# installed static library serves any linker. Other presets build faster without.
 option(DEVMEM_LTO "Link-time optimisation of release builds (GCC)" ON)
 if(DEVMEM_LTO AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE STREQUAL "Release")
   add_compile_options(-flto=auto -ffat-lto-objects)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The set-up half of Receiver: session, memory, listeners or the connection to the server.
+// The set-up half of NcdevmemReceiver: session, memory, listeners or the connection to the server.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -70,7 +70,7 @@ std::string OursLike(absl::string_view server, absl::string_view ours) {
 
 }  // namespace
 
-absl::Status Receiver::SetUp() {
+absl::Status NcdevmemReceiver::SetUp() {
   absl::Status status = SetUpPolicy();
   if (!status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Session>> session = Session::Open(options_.ToSessionOptions());
@@ -81,7 +81,7 @@ absl::Status Receiver::SetUp() {
   return options_.listen ? ListenOnAll() : ConnectToServer();
 }
 
-absl::Status Receiver::SetUpPolicy() {
+absl::Status NcdevmemReceiver::SetUpPolicy() {
   policy_.bytes_max = options_.bytes_max;
   policy_.hold_bytes = options_.hold_bytes;
   policy_.reply_after_bytes = options_.reply_after_bytes;
@@ -92,7 +92,7 @@ absl::Status Receiver::SetUpPolicy() {
   return absl::OkStatus();
 }
 
-absl::Status Receiver::SetUpMemory() {
+absl::Status NcdevmemReceiver::SetUpMemory() {
   std::vector<uint32_t> queues(options_.queue_count);
   std::iota(queues.begin(), queues.end(), options_.first_queue);
   if (!options_.region_per_queue) return BindRegion(queues);
@@ -103,7 +103,7 @@ absl::Status Receiver::SetUpMemory() {
   return absl::OkStatus();
 }
 
-absl::Status Receiver::BindRegion(const std::vector<uint32_t>& queues) {
+absl::Status NcdevmemReceiver::BindRegion(const std::vector<uint32_t>& queues) {
   absl::StatusOr<std::unique_ptr<Region>> region =
       session_->Allocate({.provider = options_.provider,
                           .bytes = options_.region_bytes,
@@ -133,12 +133,12 @@ absl::Status Receiver::BindRegion(const std::vector<uint32_t>& queues) {
   return absl::OkStatus();
 }
 
-std::optional<BindingId> Receiver::BindingOf(uint32_t queue_index) const {
+std::optional<BindingId> NcdevmemReceiver::BindingOf(uint32_t queue_index) const {
   if (options_.unbound) return std::nullopt;
   return options_.region_per_queue ? bindings_[queue_index] : bindings_.front();
 }
 
-absl::Status Receiver::ListenOnAll() {
+absl::Status NcdevmemReceiver::ListenOnAll() {
   for (const std::string& text : SplitAddresses(options_.server_address)) {
     const absl::Status status = ListenOn(WithoutPrefixLength(text));
     if (!status.ok()) return status;
@@ -147,7 +147,7 @@ absl::Status Receiver::ListenOnAll() {
   return absl::OkStatus();
 }
 
-absl::Status Receiver::ListenOn(const std::string& address) {
+absl::Status NcdevmemReceiver::ListenOn(const std::string& address) {
   const size_t first = ports_.size();
   const uint32_t count = options_.unbound ? 1 : options_.queue_count;
   for (uint32_t i = 0; i < count; ++i) {
@@ -170,7 +170,7 @@ absl::Status Receiver::ListenOn(const std::string& address) {
   return absl::OkStatus();
 }
 
-absl::Status Receiver::ConnectToServer() {
+absl::Status NcdevmemReceiver::ConnectToServer() {
   std::vector<uint8_t> request;
   if (!options_.send_path.empty()) {
     absl::StatusOr<std::vector<uint8_t>> read = ReadMessage(options_.send_path, "--send");

@@ -82,7 +82,7 @@ struct TcpConnection {
   TimestampState timestamps;
   SeqNum last_ack_sent;
   SeqNum announced_edge;  // The right edge that the peer was told last; see OnConsumed().
-  uint32_t window_target_bytes = 0;  // What it may be promised at most, for now; see RightSize().
+  uint32_t window_target_bytes = 0;  // The most that it may be promised now; see RightSize().
   SeqNum sizing_seq;                 // Where the round began in which that is measured,
   uint32_t sizing_ms = 0;            // and when.
   Nanos last_heard_at = 0;
@@ -101,8 +101,8 @@ struct TcpConnection {
   bool joined_ledger = false;
   bool first_promise = false;  // The ledger counts what the handshake promised; see GrantFirst().
   BacklogPlace backlog_place = BacklogPlace::kNone;
-  uint8_t retries = 0;            // Of the segment at snd_una, or of the probe, without an answer.
-  int16_t system_error = 0;       // The errno of the last ICMP error that was believed; 0: none.
+  uint8_t retries = 0;       // Of the segment at snd_una, or of the probe, without an answer.
+  int16_t system_error = 0;  // The errno of the last ICMP error that was believed; 0: none.
   uint64_t payload_bytes_sent = 0;
   SocketOptionsRef options;
 };
