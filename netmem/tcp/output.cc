@@ -200,14 +200,17 @@ uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection, bool with_syn) {
 }
 
 // How much of its promise a connection may be told. Promises go beyond what there is: two segments
-// for each connection, and rounding. When the memory is gone all the same, the window shuts, and
-// the promise waits for memory. A peer must put up with that (RFC 9293 section 3.8.6), and then
-// probes with patience; left open, it would send in vain until it times out. Less than a segment,
-// or an eighth of the pool where segments are huge, is not worth one.
+// for each connection, and rounding. When the memory is gone all the same, or the entries for its
+// pieces, the window shuts, and the promise waits. A peer must put up with that (RFC 9293 section
+// 3.8.6), and then probes with patience; left open, it would send in vain until it times out. Less
+// than a segment, or an eighth of the pool where segments are huge, is not worth one.
 uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
   const PagePool& pool = PoolOf(connection);
   const uint64_t promised = connection.receiver.outstanding_bytes();
-  const uint64_t writable = pool.writable_bytes();
+  // Without entries for its pieces, a segment finds no place in the emptiest pool.
+  const PieceArray& array = store_->array();
+  const uint32_t entries_min = std::clamp(array.capacity() / 8, 1u, kPostedRunsMax);
+  const uint64_t writable = array.free_count() >= entries_min ? pool.writable_bytes() : 0;
   if (writable >= promised) return promised;
   Mark(connection, kInCredit);
   const uint64_t least = std::min<uint64_t>(OurMss(connection.flow), pool.capacity_bytes() / 8);

@@ -99,7 +99,8 @@ void WalkModel::EmitWindow(uint32_t side, const TcpConnection& connection,
   if (edge > receiver.right_edge()) Fail("edge: more is announced than was promised");
   const EngineHarness& h = *sides_[side];
   const PagePool& pool = connection.bound ? *h.device : *h.host;
-  const bool memory = pool.writable_bytes() >= receiver.outstanding_bytes();
+  const bool memory = pool.writable_bytes() >= receiver.outstanding_bytes() &&
+                      h.array.free_count() >= h.array.capacity() / 8 + 1;
   const bool may_say_all = (segment.flags & kTcpSyn) == 0;
   if (watch.told && memory && may_say_all && edge < watch.told_edge) {
     Fail("edge: a window was taken back though there is memory for it");
