@@ -47,16 +47,24 @@ void PieceStore::DropAll(PieceQueue& queue) {
   while (!queue.empty()) Put(PopFront(queue));
 }
 
-void PieceStore::Splice(PieceQueue& to, PieceQueue& from) {
-  if (!to.empty() && !from.empty()) {
+// The entry's piece joins the last one of the queue when the two touch, and the entry is free again.
+void PieceStore::PushBack(PieceQueue& to, uint32_t index) {
+  const Piece& piece = (*array_)[index].piece;
+  if (!to.empty()) {
     Piece& back = (*array_)[to.back_index()].piece;
-    const Piece& front = (*array_)[from.front_index()].piece;
-    if (back.netmem.is_device() == front.netmem.is_device() &&
-        PoolOf(front.netmem).Merge(back, front)) {
-      to.OnGrown(front.length_bytes);
-      array_->Free(from.PopFront(*array_));
+    if (back.netmem.is_device() == piece.netmem.is_device() &&
+        PoolOf(piece.netmem).Merge(back, piece)) {
+      to.OnGrown(piece.length_bytes);
+      array_->Free(index);
+      return;
     }
   }
+  to.PushBack(*array_, index);
+}
+
+void PieceStore::Splice(PieceQueue& to, PieceQueue& from) {
+  if (from.empty()) return;
+  if (!to.empty()) PushBack(to, from.PopFront(*array_));
   to.Splice(*array_, from);
 }
 
@@ -65,7 +73,7 @@ bool PieceStore::MoveFront(PieceQueue& from, uint64_t bytes, PieceQueue& to) {
     Piece& front = (*array_)[from.front_index()].piece;
     if (front.length_bytes <= bytes) {
       bytes -= front.length_bytes;
-      to.PushBack(*array_, from.PopFront(*array_));
+      PushBack(to, from.PopFront(*array_));
       continue;
     }
     const uint32_t part = static_cast<uint32_t>(bytes);
@@ -78,7 +86,7 @@ bool PieceStore::MoveFront(PieceQueue& from, uint64_t bytes, PieceQueue& to) {
     (*array_)[index].piece = whole;
     whole = rest;
     from.OnShrunk(part);
-    to.PushBack(*array_, index);
+    PushBack(to, index);
     return true;
   }
   return true;

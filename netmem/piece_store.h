@@ -87,8 +87,8 @@ class PieceStore {
   void DropFront(PieceQueue& queue, uint64_t bytes);
   void DropBack(PieceQueue& queue, uint64_t bytes);
   void DropAll(PieceQueue& queue);
-  // Moves the first `bytes` of `from` to the end of `to`. False when the array is used up in the
-  // middle of a piece: what was moved by then stays moved.
+  // Moves the first `bytes` of `from` to the end of `to`; pieces that touch become one. False when
+  // the array is used up in the middle of a piece: what was moved by then stays moved.
   bool MoveFront(PieceQueue& from, uint64_t bytes, PieceQueue& to);
   // Moves everything; pieces that touch where the queues meet become one.
   void Splice(PieceQueue& to, PieceQueue& from);
@@ -96,6 +96,7 @@ class PieceStore {
   const PieceArray& array() const { return *array_; }
 
  private:
+  void PushBack(PieceQueue& to, uint32_t index);
   void Count(NetmemRef netmem, int64_t bytes) {
     if (netmem.is_device()) queued_device_bytes_ += bytes;
   }

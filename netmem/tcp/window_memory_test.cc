@@ -259,6 +259,19 @@ TEST_F(WindowMemoryTest, AnEmptyPoolMakesProgressAsSoonAsAnythingComesBack) {
   for (const devmem::Piece& piece : others) h().device->Put(piece);
 }
 
+// Tiny segments behind a hole lie side by side in the pool: they are one piece, however many.
+TEST_F(WindowMemoryTest, NeighboursBehindAHoleTakeOneEntry) {
+  Begin(4u << 20);
+  for (uint32_t n = 1; n <= 10'000; ++n) Piece(sent_ + n, 1);
+  EXPECT_LE(h().array.in_use(), 10'000 / h().device->net_iov_bytes() + 2);
+  EXPECT_EQ(receiver().reassembly().bytes(), 10'000u);
+  Piece(sent_, 1);
+  EXPECT_EQ(receiver().rcv_nxt(), sent_ + 10'001u);
+  EXPECT_EQ(drops(TcpDrop::kPieceArray), 0u);
+  h().Flush();
+  (void)h().Read(c(), &read_nxt_);
+}
+
 // A piece array of eight entries, a hole in front of every segment: the array is full at once, and
 // the data at rcv_nxt takes its entry from what lies behind.
 TEST_F(WindowMemoryTest, AFullPieceArrayMakesProgress) {
