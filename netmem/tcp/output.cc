@@ -235,15 +235,17 @@ uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps
 void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
   const uint64_t unit = uint64_t{1} << scale;
   const uint64_t outstanding = connection.receiver.outstanding_bytes();
-  // A SYN goes before the options are agreed on; Linux reckons without them.
-  const uint64_t first = connection.first_promise
-                             ? 0
-                             : FirstWindow(connection.flow, connection.bound,
-                                           connection.timestamps.enabled, *connection.options);
+  // A promise of nothing, for want of memory, is made again: without it the peer would probe a shut
+  // window for ever. A SYN goes before the options are agreed on; Linux reckons without them.
+  const bool made = connection.first_promise && outstanding != 0;
+  const uint64_t first = made ? 0
+                              : FirstWindow(connection.flow, connection.bound,
+                                            connection.timestamps.enabled, *connection.options);
   const uint64_t window_bytes = (std::max(first, outstanding) + unit - 1) & ~(unit - 1);
   connection.receiver.Extend(window_bytes);
   LedgerOf(connection).OnFirstPromise(window_bytes - (connection.first_promise ? outstanding : 0));
   connection.first_promise = true;
+  if (window_bytes == 0) Mark(connection, kInCredit);
 }
 
 // Asks the ledger how far the right edge may go, and moves it there. Data that waits to be read
@@ -297,8 +299,12 @@ void TcpEngine::RightSize(TcpConnection& connection, uint32_t consumed_bytes) {
 // 3.8.6.2.2), and announces it once it is twice what the peer has heard of: true. Anything less
 // goes with the next acknowledgment.
 bool TcpEngine::OpenWindow(TcpConnection& connection) {
-  if (!connection.joined_ledger) return false;
-  Grant(connection);
+  // Until its first payload a connection has its first promise, which may have been announced shut.
+  if (connection.joined_ledger) {
+    Grant(connection);
+  } else {
+    GrantFirst(connection, connection.rcv_scale);
+  }
   const Receiver& receiver = connection.receiver;
   const SeqNum heard = std::max(connection.announced_edge, receiver.rcv_nxt());
   const uint32_t known = heard.value() - receiver.rcv_nxt().value();

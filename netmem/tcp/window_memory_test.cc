@@ -259,6 +259,21 @@ TEST_F(WindowMemoryTest, AnEmptyPoolMakesProgressAsSoonAsAnythingComesBack) {
   for (const devmem::Piece& piece : others) h().device->Put(piece);
 }
 
+// Opened while the pool was empty, a connection has no promise yet: the first memory brings one.
+TEST_F(WindowMemoryTest, AConnectionThatWasOpenedIntoAnEmptyPoolGetsItsWindowLater) {
+  Make({});
+  std::vector<devmem::Piece> others;
+  for (NetmemRef netmem = h().device->Alloc(); !netmem.is_null(); netmem = h().device->Alloc()) {
+    others.push_back(devmem::Piece{netmem, 0, h().device->net_iov_bytes()});
+  }
+  Established();
+  EXPECT_EQ(receiver().outstanding_bytes(), 0u);
+  for (const devmem::Piece& piece : others) h().device->Put(piece);
+  Send({.seq = peer_nxt_ - 1u});  // A probe.
+  ASSERT_EQ(h().sink.segments.size(), 1u);
+  EXPECT_GT(h().sink.segments[0].window, 0u);
+}
+
 // Tiny segments behind a hole lie side by side in the pool: they are one piece, however many.
 TEST_F(WindowMemoryTest, NeighboursBehindAHoleTakeOneEntry) {
   Begin(4u << 20);
