@@ -261,6 +261,7 @@ class TcpEngine {
   void InputSynchronized(TcpConnection& connection, const Segment& segment);
   bool OutdatedByPaws(TcpConnection& connection, const Segment& segment);
   void NotAcceptable(TcpConnection& connection, const Segment& segment);
+  void CountNonsense(const TcpConnection& connection, const Segment& segment);
   bool AcceptAck(TcpConnection& connection, const Segment& segment);
   void ReceivePayload(TcpConnection& connection, const Segment& segment);
   void Drop(const Segment& segment, TcpDrop reason);

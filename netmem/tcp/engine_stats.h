@@ -19,6 +19,9 @@ enum class TcpDrop : uint8_t {
   kBeyondWindow,     // A part right of the window, trimmed.
   kPaws,             // RFC 7323 section 5.
   kBadAck,           // RFC 5961 section 5.
+  kBadSack,          // SACK blocks that name what was never sent; the rest of the segment counts.
+  kBadEcho,          // A timestamp echo from the future; no sample, the rest of the segment counts.
+  kBadOptions,       // Options that break off; those before the break count.
   kNoAckFlag,        // Every segment of a synchronized connection has it.
   kUnexpectedSyn,    // RFC 5961 section 4; answered with a challenge ACK.
   kBadReset,         // RFC 5961 section 3; in the window but not at rcv_nxt.

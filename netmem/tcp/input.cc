@@ -66,6 +66,7 @@ void TcpEngine::InputSynchronized(TcpConnection& connection, const Segment& segm
     Drop(segment, TcpDrop::kNoAckFlag);
     return;
   }
+  CountNonsense(connection, segment);
   if (!AcceptAck(connection, segment)) return;  // Its pieces went back.
   if (connection.timestamps.enabled && segment.options.timestamps.has_value()) {
     connection.timestamps.Update(segment.options.timestamps->value, segment.seq,
@@ -93,6 +94,22 @@ bool TcpEngine::OutdatedByPaws(TcpConnection& connection, const Segment& segment
   if (!overtaken) AnswerInvalid(connection, segment);
   Drop(segment, TcpDrop::kPaws);
   return true;
+}
+
+// What options say that cannot be is not believed, and harms nobody; who sends it is worth knowing.
+void TcpEngine::CountNonsense(const TcpConnection& connection, const Segment& segment) {
+  const TcpOptions& options = segment.options;
+  if (options.malformed) ++stats_.drop(TcpDrop::kBadOptions);
+  const SeqNum sent = connection.sender.snd_max();
+  const std::span<const SackBlock> sacks = options.sacks();
+  if (std::any_of(sacks.begin(), sacks.end(), [&](const SackBlock& block) {
+        return block.right <= block.left || block.right > sent;
+      })) {
+    ++stats_.drop(TcpDrop::kBadSack);
+  }
+  if (!connection.timestamps.enabled || !options.timestamps.has_value()) return;
+  const uint32_t ahead = options.timestamps->echo - connection.timestamps.TsValue(now_);
+  if (ahead != 0 && ahead < uint32_t{1} << 31) ++stats_.drop(TcpDrop::kBadEcho);
 }
 
 void TcpEngine::NotAcceptable(TcpConnection& connection, const Segment& segment) {

@@ -29,6 +29,9 @@ absl::string_view ToString(TcpDrop drop) {
     case TcpDrop::kBeyondWindow: return "beyond_window";
     case TcpDrop::kPaws: return "paws";
     case TcpDrop::kBadAck: return "bad_ack";
+    case TcpDrop::kBadSack: return "bad_sack";
+    case TcpDrop::kBadEcho: return "bad_echo";
+    case TcpDrop::kBadOptions: return "bad_options";
     case TcpDrop::kNoAckFlag: return "no_ack_flag";
     case TcpDrop::kUnexpectedSyn: return "unexpected_syn";
     case TcpDrop::kBadReset: return "bad_reset";
