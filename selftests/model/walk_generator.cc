@@ -52,6 +52,8 @@ class Generator {
     side.send_bytes = OneOf({8u << 10, 64u << 10});
     side.timestamps = Chance(700);
     side.sack = Chance(800);
+    side.ecn = Chance(300);
+    side.cookies = Chance(200) ? 1 : 0;
     return side;
   }
 
@@ -65,6 +67,9 @@ class Generator {
     if (Chance(profile_.patience)) {
       const uint32_t most = Chance(30) ? 90'000 : profile_.tick_ms_max;
       return Add(WalkOpKind::kTick, 0, 0, Bytes(most));
+    }
+    if (Chance(profile_.churn / 20)) {
+      return Add(WalkOpKind::kIcmp, side, Slot(), 68 + Below(9000), Below(2));
     }
     if (Chance(650)) return Packet(side);
     User(side);
@@ -83,7 +88,8 @@ class Generator {
     if (Chance(profile_.merge)) return Add(WalkOpKind::kMerge, side, 0, index, Bytes(64u << 10));
     if (Chance(200)) return Add(WalkOpKind::kBurst, side, 0, 1 + Below(8));
     if (Chance(50)) return Add(WalkOpKind::kFlush, side, 0);
-    const uint32_t flags = (Chance(800) ? 1u : 0u) | (Chance(50) ? 2u : 0u);
+    const uint32_t flags =
+        (Chance(800) ? 1u : 0u) | (Chance(50) ? 2u : 0u) | (Chance(30) ? 4u : 0u);
     Add(WalkOpKind::kDeliver, side, 0, index, flags);
   }
 

@@ -115,9 +115,22 @@ void WalkModel::Check(Nanos now, std::array<bool, 2> flushed, bool audit) {
   now_ = now;
   for (uint32_t side = 0; side < 2 && ok(); ++side) {
     EngineHarness& h = *sides_[side];
+    // One that is gone has a reason; its user, if it had any, would have kept it.
+    std::erase_if(watches_[side], [&](const auto& entry) {
+      bool gone = true;
+      h.engine->VisitConnections([&](const TcpConnection& connection) {
+        gone &= connection.generation != entry.second.generation ||
+                h.engine->IdOf(connection).index != entry.first;
+      });
+      if (gone) Excuse(entry.second.slot);
+      return gone;
+    });
     h.engine->VisitConnections([&](const TcpConnection& connection) {
       if (ok()) CheckConnection(side, connection, flushed[side]);
     });
+    // A cookie remembers nothing: data that overtakes the last ACK of its handshake finds a
+    // listener that has never heard of it.
+    if (h.engine->stats().cookies_sent.value() != 0) ExcuseAll();
     const uint64_t given_up = h.engine->stats().drop(TcpDrop::kSackedGivenUp);
     if (given_up != given_up_[side] && !starving_[side]) {
       Fail("sack: out-of-order data was given up though memory and entries were there");

@@ -39,7 +39,7 @@ void WalkWorld::DoPacket(const WalkOp& op) {
     Deliver(op.side, packet, op.y, true);
     return Flush(op.side);
   }
-  Deliver(op.side, packet, std::nullopt, (op.y & 2) == 0);
+  Deliver(op.side, packet, std::nullopt, (op.y & 2) == 0, (op.y & 4) != 0);
   if ((op.y & 1) != 0) Flush(op.side);
 }
 
@@ -54,13 +54,14 @@ void WalkWorld::Burst(uint32_t side, size_t count) {
 }
 
 void WalkWorld::Deliver(uint32_t side, const Packet& packet, std::optional<uint32_t> memory_bytes,
-                        bool device) {
+                        bool device, bool marked) {
   ++outcome_.steps;
   EngineHarness& h = *sides_[side];
   const SeenSegment& seen = packet.seen;
   Segment segment{.seq = seen.seq, .ack = seen.ack, .flags = seen.flags, .window = seen.window};
   segment.flow = {seen.flow.remote, seen.flow.local, seen.flow.remote_port, seen.flow.local_port};
   segment.options = seen.options;
+  if (marked) segment.ecn = kEcnCongestion;
   const uint32_t bytes = static_cast<uint32_t>(seen.payload.size());
   if (seen.gso_segment_bytes != 0) {
     segment.segment_count =

@@ -19,18 +19,19 @@ constexpr absl::string_view kNames[] = {
     "connect",   "listen",    "unlisten",    "accept",    "send",    "read",  "release",
     "shutdown",  "abort",     "detach",      "keepalive", "deliver", "burst", "drop",
     "duplicate", "cut",       "split",       "merge",     "flush",   "tick",  "hog",
-    "unhog",     "hogpieces", "unhogpieces", "unbind",    "bind"};
+    "unhog",     "hogpieces", "unhogpieces", "unbind",    "bind",    "icmp"};
 static_assert(std::size(kNames) == static_cast<size_t>(WalkOpKind::kCount));
 
 std::vector<uint32_t*> FieldsOf(WalkSide& side) {
   return {&side.mtu_bytes,    &side.gso_bytes,  &side.device_bytes, &side.piece_count,
-          &side.window_bytes, &side.send_bytes, &side.connections};
+          &side.window_bytes, &side.send_bytes, &side.connections,  &side.cookies};
 }
 
 std::string ToText(size_t index, WalkSide side) {
   std::string text = index == 0 ? "side a" : "side b";
   for (const uint32_t* field : FieldsOf(side)) absl::StrAppend(&text, " ", *field);
-  return absl::StrCat(text, " ", side.timestamps ? 1 : 0, " ", side.sack ? 1 : 0);
+  return absl::StrCat(text, " ", side.timestamps ? 1 : 0, " ", side.sack ? 1 : 0, " ",
+                      side.ecn ? 1 : 0);
 }
 
 absl::Status BadLine(absl::string_view line) {
@@ -38,14 +39,15 @@ absl::Status BadLine(absl::string_view line) {
 }
 
 bool ParseSide(const std::vector<absl::string_view>& words, WalkScript* script) {
-  if (words.size() != 11 || (words[1] != "a" && words[1] != "b")) return false;
+  if (words.size() != 13 || (words[1] != "a" && words[1] != "b")) return false;
   WalkSide& side = script->sides[words[1] == "a" ? 0 : 1];
   size_t at = 2;
   for (uint32_t* field : FieldsOf(side)) {
     if (!absl::SimpleAtoi(words[at++], field)) return false;
   }
-  side.timestamps = words[9] == "1";
-  side.sack = words[10] == "1";
+  side.timestamps = words[10] == "1";
+  side.sack = words[11] == "1";
+  side.ecn = words[12] == "1";
   return true;
 }
 
@@ -74,6 +76,8 @@ HarnessSetup WalkSide::ToSetup() const {
   setup.tcp.connections_max = connections;
   setup.tcp.timestamps = timestamps;
   setup.tcp.sack = sack;
+  setup.tcp.ecn = ecn ? EcnMode::kOffer : EcnMode::kAccept;
+  setup.tcp.syn_cookies = static_cast<SynCookies>(std::min(cookies, 2u));
   setup.device_bytes = device_bytes;
   setup.host_bytes = 128u << 10;
   setup.piece_count = piece_count;

@@ -37,7 +37,7 @@ enum class WalkOpKind : uint8_t {
   kDetach,
   kKeepalive,  // After x idle seconds; 0 switches it off.
   // The packets on their way to `side`: the one numbered x, or the last.
-  kDeliver,  // y & 1: flush afterwards; y & 2: into host memory.
+  kDeliver,  // y & 1: flush afterwards; y & 2: into host memory; y & 4: marked by a router.
   kBurst,    // The first x, and one flush.
   kDrop,
   kDuplicate,  // Deliver a copy.
@@ -53,6 +53,7 @@ enum class WalkOpKind : uint8_t {
   kUnhogPieces,
   kUnbind,  // The binding goes: bound connections are reset.
   kBind,
+  kIcmp,  // A router says that packets of x bytes are the largest; y & 1: that it is unreachable.
   kCount,
 };
 
@@ -76,8 +77,10 @@ struct WalkSide {
   uint32_t window_bytes = 4u << 20;
   uint32_t send_bytes = 64u << 10;
   uint32_t connections = 8;
+  uint32_t cookies = 1;  // As SynCookies.
   bool timestamps = true;
   bool sack = true;
+  bool ecn = false;
 
   HarnessSetup ToSetup() const;
 };

@@ -3,6 +3,7 @@
 // What the users of a walk do, and whether they are content at its end.
 
 #include <algorithm>
+#include <cerrno>
 
 #include "selftests/model/walk_world.h"
 
@@ -137,6 +138,18 @@ void WalkWorld::Unbind(uint32_t side) {
     (void)closed;
     listener = 0;
   }
+}
+
+// About the segment that was sent last, or one that is not in flight.
+void WalkWorld::Icmp(uint32_t side, const WalkOp& op) {
+  const TcpConnection* connection = Held(side, op.slot);
+  if (connection == nullptr) return;
+  model_.Excuse(op.slot);
+  IcmpError error{.flow = connection->flow, .seq = connection->sender.snd_max() - op.x % 3};
+  error.kind = (op.y & 1) != 0 ? IcmpErrorKind::kUnreachable : IcmpErrorKind::kTooBig;
+  error.mtu_bytes = op.x;
+  error.system_error = EHOSTUNREACH;
+  sides_[side]->engine->InputIcmp(error, now_);
 }
 
 // Everybody takes what is there and gives it back at once.

@@ -99,6 +99,7 @@ void WalkWorld::DoUser(const WalkOp& op) {
         h.engine->SetKeepalive(*connection, op.x == 0 ? kNever : op.x * kSecond, now_);
       }
       return;
+    case WalkOpKind::kIcmp: return Icmp(side, op);
     case WalkOpKind::kUnbind: return Unbind(side);
     case WalkOpKind::kBind:
       if (!bound_[side]) bound_[side] = h.engine->AttachDevice(64u << 10).ok();

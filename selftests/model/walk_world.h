@@ -95,6 +95,7 @@ class WalkWorld {
   void Abort(uint32_t side, uint32_t slot);
   void Detach(uint32_t side, uint32_t slot);
   void Unbind(uint32_t side);
+  void Icmp(uint32_t side, const WalkOp& op);
   void ForgetOldPackets(uint32_t slot);
   // At the end: whether all has arrived, whether all is closed.
   void ServeUsers();
@@ -104,7 +105,7 @@ class WalkWorld {
   // walk_packets.cc
   void DoPacket(const WalkOp& op);
   void Deliver(uint32_t side, const Packet& packet, std::optional<uint32_t> memory_bytes,
-               bool device);
+               bool device, bool marked = false);
   void Burst(uint32_t side, size_t count);
   void Split(uint32_t side, size_t index, uint32_t bytes, bool reversed);
   void Merge(uint32_t side, size_t index, uint32_t bytes_max);
