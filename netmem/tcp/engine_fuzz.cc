@@ -50,7 +50,7 @@ struct Seen {
 class EngineFuzz {
  public:
   explicit EngineFuzz(Input input) : input_(input), h_(Setup(input_)) {
-    listener_ = *h_.engine->Listen(IpAddress::FromV4(0), 80, 3, true);
+    Listen();
     h_.now = kSecond;
   }
 
@@ -77,10 +77,23 @@ class EngineFuzz {
     setup.tcp.window_bytes_max = (shape & 32) != 0 ? 5000 : 4u << 20;
     setup.tcp.gso_bytes_max = (shape & 64) != 0 ? 20'000 : 0;
     setup.tcp.send_buffer_bytes = 32u << 10;
+    if ((shape & 128) != 0) {
+      const uint8_t more = input.Byte();
+      setup.tcp.ecn = (more & 1) != 0 ? EcnMode::kOffer : EcnMode::kOff;
+      setup.tcp.syn_cookies = (more & 2) != 0 ? SynCookies::kAlways : SynCookies::kOff;
+      setup.tcp.mtu_bytes = (more & 4) != 0 ? 576 : (more & 8) != 0 ? 65'535 : 1500;
+      setup.device_reserve_bytes = (more & 16) != 0 ? 4096 : 64u << 10;
+    }
     return setup;
   }
 
+  // The last one is of IPv6.
   static FlowKey Flow(uint32_t number) {
+    constexpr std::array<uint8_t, 16> kOurs = {0x20, 0x01, 0x0d, 0xb8, 1};
+    constexpr std::array<uint8_t, 16> kTheirs = {0x20, 0x01, 0x0d, 0xb8, 2};
+    if (number == kFlows - 1) {
+      return {IpAddress::FromV6(kOurs), IpAddress::FromV6(kTheirs), 80, 1000 + kFlows - 1};
+    }
     return {IpAddress::FromV4(1), IpAddress::FromV4(2), 80, static_cast<uint16_t>(1000 + number)};
   }
 
@@ -150,6 +163,18 @@ class EngineFuzz {
     }
     return options;
   }
+  // Blocks in what was sent, beside it, and turned round.
+  void AddSacks(const TcpConnection* connection, TcpOptions* options) {
+    const uint8_t shape = input_.Byte();
+    options->malformed = (shape & 4) != 0;
+    options->sack_block_count = static_cast<uint8_t>((shape & 3) + 1);
+    const SeqNum una = connection == nullptr ? SeqNum(0) : connection->sender.snd_una();
+    for (SackBlock& block : options->sack_blocks) {
+      const uint8_t where = input_.Byte();
+      block.left = (where & 0x80) != 0 ? una - (where & 0x7fu) : una + where * 100u;
+      block.right = block.left + input_.Byte() * 30u - ((shape & 8) != 0 ? 50u : 0u);
+    }
+  }
 
   void Deliver(Segment& segment, uint32_t bytes, bool device) {
     if (bytes != 0) h_.AddPayload(&segment, bytes, device && attached_);
@@ -159,13 +184,18 @@ class EngineFuzz {
   void SendSegment(uint32_t number) {
     const TcpConnection* connection = Existing(number);
     Segment segment{.flow = Flow(number)};
-    segment.flags = input_.Byte() & 0x3f;
+    segment.flags = input_.Byte();
     segment.seq = NearSeq(connection);
     segment.ack = NearAck(connection);
     segment.window = input_.Word();
     const uint8_t shape = input_.Byte();
     segment.options = Options(connection, shape & 15);
     segment.segment_count = shape >> 6;
+    if ((segment.flags & kTcpUrg) != 0) {
+      // An urgent pointer means nothing here; its bit brings what is rare.
+      segment.ecn = input_.Byte() & 3;
+      AddSacks(connection, &segment.options);
+    }
     const uint32_t bytes = (shape & 16) != 0 ? input_.Word() % 20'000u : input_.Byte();
     Deliver(segment, bytes, (shape & 32) == 0);
   }
@@ -191,7 +221,10 @@ class EngineFuzz {
   }
 
   void Accept() {
-    const std::optional<ConnectionId> id = h_.engine->Accept(listener_);
+    std::optional<ConnectionId> id;
+    for (const ListenerId listener : listeners_) {
+      if (!id.has_value()) id = h_.engine->Accept(listener);
+    }
     if (!id.has_value()) return;
     const uint32_t number = h_.engine->Find(*id)->flow.remote_port - 1000u;
     LetGo(number);
@@ -234,11 +267,48 @@ class EngineFuzz {
     if (id.ok()) ids_[number] = *id;
   }
 
+  void Listen() {
+    constexpr std::array<uint8_t, 16> kAny6 = {};
+    listeners_[0] = *h_.engine->Listen(IpAddress::FromV4(0), 80, 3, attached_);
+    listeners_[1] = *h_.engine->Listen(IpAddress::FromV6(kAny6), 80, 3, attached_);
+  }
+  void CloseListeners() {
+    for (const ListenerId listener : listeners_) (void)h_.engine->CloseListener(listener, h_.now);
+  }
+
+  // A router says something about a segment that we may have sent.
+  void Icmp() {
+    const uint8_t shape = input_.Byte();
+    const uint32_t number = shape % kFlows;
+    const TcpConnection* connection = Existing(number);
+    IcmpError error{.flow = Flow(number), .seq = NearAck(connection)};
+    constexpr IcmpErrorKind kKinds[] = {IcmpErrorKind::kUnreachable, IcmpErrorKind::kSoft,
+                                        IcmpErrorKind::kTooBig, IcmpErrorKind::kTooBig};
+    error.kind = kKinds[(shape >> 2) & 3];
+    error.mtu_bytes = input_.Word();
+    error.system_error = 113;
+    h_.engine->InputIcmp(error, h_.now);
+  }
+
+  // Somebody else's data takes net_iovs, or gives them back.
+  void Hog() {
+    for (uint32_t n = input_.Byte() % 64u; n > 0; --n) {
+      const NetmemRef netmem = h_.device->Alloc();
+      if (netmem.is_null()) return;
+      hogged_.push_back(Piece{netmem, 0, h_.device->net_iov_bytes()});
+    }
+  }
+  void Unhog() {
+    for (const Piece& piece : hogged_) h_.device->Put(piece);
+    hogged_.clear();
+    h_.engine->OnMemoryReturned(h_.now);
+  }
+
   void Rarely() {
     switch (input_.Byte() & 7) {
       case 0:
-        (void)h_.engine->CloseListener(listener_, h_.now);
-        listener_ = *h_.engine->Listen(IpAddress::FromV4(0), 80, 3, attached_);
+        CloseListeners();
+        Listen();
         return;
       case 1:
         if (!attached_) return;
@@ -250,6 +320,9 @@ class EngineFuzz {
         if (attached_) return;
         attached_ = h_.engine->AttachDevice(64u << 10).ok();
         return;
+      case 3: Icmp(); return;
+      case 4: Hog(); return;
+      case 5: Unhog(); return;
       default: h_.engine->ClearChanged(); return;
     }
   }
@@ -310,7 +383,8 @@ class EngineFuzz {
 
   void End() {
     for (uint32_t number = 0; number < kFlows; ++number) LetGo(number);
-    (void)h_.engine->CloseListener(listener_, h_.now);
+    CloseListeners();
+    Unhog();
     if (attached_) h_.engine->DetachDevice(h_.now);
     h_.Advance(4 * 3600 * kSecond);
     h_.Release();
@@ -324,7 +398,8 @@ class EngineFuzz {
 
   Input input_;
   EngineHarness h_;
-  ListenerId listener_ = 0;
+  std::array<ListenerId, 2> listeners_{};
+  std::vector<Piece> hogged_;
   bool attached_ = true;
   std::array<ConnectionId, kFlows> ids_;
   std::map<uint32_t, Seen> seen_;
