@@ -47,7 +47,8 @@ void PieceStore::DropAll(PieceQueue& queue) {
   while (!queue.empty()) Put(PopFront(queue));
 }
 
-// The entry's piece joins the last one of the queue when the two touch, and the entry is free again.
+// The entry's piece joins the last one of the queue when the two touch, and the entry is free
+// again.
 void PieceStore::PushBack(PieceQueue& to, uint32_t index) {
   const Piece& piece = (*array_)[index].piece;
   if (!to.empty()) {
