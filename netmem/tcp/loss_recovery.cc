@@ -80,7 +80,10 @@ std::optional<SendPlan> Sender::NextInRecovery() {
   if (stream.rescued) return std::nullopt;
   gap = sacked.LastGap(snd_una_, snd_max_, mss_bytes_);
   if (!gap.has_value() || gap->left < from) return std::nullopt;
-  std::optional<SendPlan> plan = PlanAt(gap->left.value() - snd_una_.value(), mss_bytes_);
+  // No more than was sent: what follows is for the peer's window to allow.
+  std::optional<SendPlan> plan =
+      PlanAt(gap->left.value() - snd_una_.value(),
+             std::min(mss_bytes_, gap->right.value() - gap->left.value()));
   if (plan.has_value()) plan->rescue = true;
   return plan;
 }
