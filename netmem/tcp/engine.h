@@ -39,6 +39,7 @@
 #include "netmem/piece_store.h"
 #include "netmem/tcp/connection.h"
 #include "netmem/tcp/connection_table.h"
+#include "netmem/tcp/engine_config.h"
 #include "netmem/tcp/engine_stats.h"
 #include "netmem/tcp/icmp_error.h"
 #include "netmem/tcp/isn.h"
@@ -52,23 +53,7 @@ namespace devmem {
 
 class TcpEngine {
  public:
-  struct Config {
-    uint32_t connections_max = 4096;
-    uint32_t mtu_bytes = 1500;            // Of the device: bounds the MSS both ways.
-    uint32_t gso_bytes_max = 0;           // The most payload of one OutSegment; 0: one MSS.
-    uint64_t window_bytes_max = 4 << 20;  // The most that one connection is promised.
-    // What it starts with; it grows while its user keeps up (dynamic right-sizing).
-    uint64_t window_bytes_start = kWindowStartBytesDefault;
-    size_t send_buffer_bytes = kSendBufferBytesDefault;
-    SipKey secret = {};      // Random; keys sequence numbers, ports and the table.
-    bool timestamps = true;  // Offer and accept the option.
-    bool sack = true;
-    AckOptions ack = {};
-    EcnMode ecn = EcnMode::kAccept;
-    SynCookies syn_cookies = SynCookies::kOnOverflow;
-    // Between two answers of a connection to unacceptable segments; 0: none is held back.
-    Nanos invalid_answer_interval = kInvalidAnswerInterval;
-  };
+  using Config = TcpEngineConfig;
 
   // `store` and `sink` outlive the engine. The store's host pool serves connections that are not
   // bound. Errors: kInvalidArgument for a bound of the configuration, kResourceExhausted.
