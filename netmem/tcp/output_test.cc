@@ -279,6 +279,19 @@ TEST_F(OutputTest, ANicThatCutsGetsOneSuperFrame) {
   EXPECT_EQ(seen[0].gso_segment_bytes, 1460);
 }
 
+TEST_F(OutputTest, TheTailOfASuperFrameWaitsForASmallSegmentOnItsWay) {
+  HarnessSetup setup;
+  setup.tcp.gso_bytes_max = 60'000;
+  Make(setup);
+  Established();
+  SendBytes(100);
+  ExpectOnly(IsData(kOurIss + 1, 100));
+  SendBytes(2000);
+  ExpectOnly(IsData(kOurIss + 101, 1460));
+  Send({});
+  ExpectOnly(IsData(kOurIss + 1561, 540));
+}
+
 TEST_F(OutputTest, AfterATimeoutAcknowledgmentsStillCarryTheHighestNumber) {
   EstablishedAndWarm();
   SendBytes(2920);

@@ -180,7 +180,8 @@ std::optional<SendPlan> Sender::NextNew(uint32_t segment_bytes_max, uint32_t roo
   question.last = fin_queued_;
   // What goes again after a timeout went before: no rule about small segments holds it back.
   if (snd_nxt_ == snd_max_ && !MaySendNow(question)) return std::nullopt;
-  uint32_t bytes = std::min({usable, segment_bytes_max, stream_->sacked.GapAfter(snd_nxt_)});
+  uint32_t bytes =
+      std::min({usable, unsent, segment_bytes_max, stream_->sacked.GapAfter(snd_nxt_)});
   // A super-frame is whole segments, but for the very end of the data, which waits for no other.
   const bool tail_may_go =
       bytes == unsent && (fin_queued_ || (!cork_ && (question.nothing_in_flight || no_delay_)));
