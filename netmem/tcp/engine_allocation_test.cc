@@ -25,6 +25,15 @@ void* CountedAllocation(size_t bytes) {
 
 void* operator new(size_t bytes) { return CountedAllocation(bytes); }
 void* operator new[](size_t bytes) { return CountedAllocation(bytes); }
+// A sanitizer brings forms of its own for these, whose memory free() may not take back.
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  ++g_allocation_count;
+  return std::malloc(bytes);
+}
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept {
+  ++g_allocation_count;
+  return std::malloc(bytes);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
