@@ -25,7 +25,7 @@ TcpEngine::Config EngineConfig(const Knobs& knobs) {
   config.mtu_bytes = knobs.mtu_bytes;
   config.gso_bytes_max = kGsoBytesMax;
   // Linux counts as much again for its bookkeeping, and the first window is whole segments.
-  config.window_bytes_max = knobs.rmem_bytes[2] / 2;
+  config.window_bytes_max = std::max(knobs.rmem_bytes[2] / 2, 1u);
   const uint64_t start = std::min<uint64_t>(knobs.rmem_bytes[1] / 2, 65535);
   config.window_bytes_start = start - start % (knobs.mtu_bytes - 40);
   config.send_buffer_bytes = kPlugInSendBufferBytes;

@@ -90,13 +90,16 @@ ssize_t RecvFrom(void* userdata, int fd, void* buffer, size_t bytes, int flags, 
 }
 
 ssize_t RecvMsg(void* userdata, int fd, msghdr* message, int flags) {
-  const ssize_t result = Receive(userdata, fd, Parts(message->msg_iov, message->msg_iovlen), flags);
-  if (result < 0) return result;
-  message->msg_namelen = 0;
-  message->msg_flags = 0;
+  // One lock for both steps: between them free() might come.
   const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
-  Of(userdata).WriteControl(fd, message);
-  return result;
+  const CallResult result =
+      Of(userdata).Receive(fd, Parts(message->msg_iov, message->msg_iovlen), flags);
+  if (result.error == 0) {
+    message->msg_namelen = 0;
+    message->msg_flags = 0;
+    Of(userdata).WriteControl(fd, message);
+  }
+  return Return<ssize_t>(result);
 }
 
 ssize_t SendParts(void* userdata, int fd, std::span<const iovec> iov, int flags) {
@@ -196,10 +199,10 @@ int Pipe(void* userdata, int fds[2]) {
   return Return<int>(Of(userdata).Pipe(fds));
 }
 
-int Splice(void* userdata, int fd_in, loff_t*, int fd_out, loff_t*, size_t bytes,
-           unsigned int flags) {
+ssize_t Splice(void* userdata, int fd_in, loff_t*, int fd_out, loff_t*, size_t bytes,
+               unsigned int flags) {
   const std::lock_guard<std::mutex> lock(Of(userdata).mutex());
-  return Return<int>(Of(userdata).Splice(fd_in, fd_out, bytes, flags));
+  return Return<ssize_t>(Of(userdata).Splice(fd_in, fd_out, bytes, flags));
 }
 
 int NetdevSend(void* userdata, const void* packet, size_t bytes) {

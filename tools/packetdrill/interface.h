@@ -62,8 +62,9 @@ struct packetdrill_interface {
   int (*epoll_wait)(void* userdata, int epoll_fd, struct epoll_event* events, int events_max,
                     int timeout_ms);
   int (*pipe)(void* userdata, int fds[2]);
-  int (*splice)(void* userdata, int fd_in, loff_t* offset_in, int fd_out, loff_t* offset_out,
-                size_t bytes, unsigned int flags);
+  // packetdrill reads an int, which is the low half of this.
+  ssize_t (*splice)(void* userdata, int fd_in, loff_t* offset_in, int fd_out, loff_t* offset_out,
+                    size_t bytes, unsigned int flags);
 };
 
 // The only symbol that the shared object exports. `flags` may be null.

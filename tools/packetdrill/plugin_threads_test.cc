@@ -73,6 +73,21 @@ TEST_F(PlugInThreadsTest, AcceptReturnsWhenTheHandshakeIsComplete) {
   EXPECT_GE(outcome.result, 0);
 }
 
+TEST_F(PlugInThreadsTest, ThatTheSecondThreadSleptBeforeItsCallMakesItNoDriver) {
+  const int listener = driver_.Listener();
+  std::future<Outcome> accepted = Block([&] {
+    calls().usleep(self(), 100000);
+    return calls().accept(self(), listener, nullptr, nullptr);
+  });
+  driver_.Put({.flags = kTcpSyn, .options = {.mss = 1000}});
+  EXPECT_EQ(driver_.Take().Text(), "S. 0:0(0) ack 1");
+  driver_.At(0.3);
+  driver_.Put({.seq = 1, .ack = 1});
+  const Outcome outcome = accepted.get();
+  EXPECT_GE(outcome.result, 0);
+  EXPECT_NEAR(outcome.at, 0.3, 0.001);
+}
+
 TEST_F(PlugInThreadsTest, ABlockedReadEndsAtTheMomentOfItsData) {
   const int fd = driver_.Accepted();
   char buffer[100];
