@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tools/packetdrill/host_stack.h"
+
 namespace devmem::packetdrill {
 namespace {
 
@@ -42,6 +44,15 @@ TEST(KnobsTest, WhatIsNotUnderstoodIsNamedAndSkipped) {
   EXPECT_EQ(ParseKnobs("address=nowhere").errors.size(), 1u);
   EXPECT_EQ(ParseKnobs("what").errors.size(), 1u);
   EXPECT_TRUE(ParseKnobs("tcp_wonder=1 tcp_sack=0").knobs.sack == false);
+}
+
+TEST(KnobsTest, WhateverIsAcceptedMakesAHost) {
+  for (const char* flags : {"tcp_rmem=1,1,1 tcp_wmem=1,1,1", "mtu=128", "mtu=65535",
+                            "tcp_rmem=1,2,1073741824", "tcp_retries2=127 tcp_syn_retries=127"}) {
+    const ParsedKnobs parsed = ParseKnobs(flags);
+    EXPECT_TRUE(parsed.errors.empty()) << flags;
+    EXPECT_TRUE(HostStack::Create(parsed.knobs).ok()) << flags;
+  }
 }
 
 TEST(KnobsTest, TheHelpNamesEachKnob) {
