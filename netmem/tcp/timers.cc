@@ -147,20 +147,23 @@ void TcpEngine::OnPersistTimer(TcpConnection& connection) {
 void TcpEngine::OnKeepaliveTimer(TcpConnection& connection) {
   if (connection.options->keepalive_idle == kNever) return;
   const SocketOptions& options = *connection.options;
+  // No shorter than a tick, or the timer would be due again at once, for ever.
+  const Nanos idle = std::max(options.keepalive_idle, kClockTick);
+  const Nanos interval = std::max(options.keepalive_interval, kClockTick);
   // The handshake has a timer of its own.
   const Nanos silent = IsSynchronized(connection.state) ? now_ - connection.last_heard_at : 0;
-  if (silent < options.keepalive_idle) {
-    SetTimer(connection, kTimerKeepalive, now_ + options.keepalive_idle - silent);
+  if (silent < idle) {
+    SetTimer(connection, kTimerKeepalive, now_ + idle - silent);
     return;
   }
   // Data on its way is probe enough, and has timers of its own.
   if (!connection.sender.all_acked() || !connection.sender.buffer().empty()) {
-    SetTimer(connection, kTimerKeepalive, now_ + options.keepalive_idle);
+    SetTimer(connection, kTimerKeepalive, now_ + idle);
     return;
   }
-  const Nanos probing = options.keepalive_probes_max * options.keepalive_interval;
-  const Nanos patience = options.keepalive_idle + probing;
-  const bool probed = silent > options.keepalive_idle;
+  const Nanos probing = options.keepalive_probes_max * interval;
+  const Nanos patience = idle + probing;
+  const bool probed = silent > idle;
   if (options.user_timeout == 0 ? silent >= patience : probed && silent >= options.user_timeout) {
     // Unlike a peer that owes acknowledgments, this one may be there and hear it.
     SendReset(connection);
@@ -168,7 +171,7 @@ void TcpEngine::OnKeepaliveTimer(TcpConnection& connection) {
     return;
   }
   SendProbe(connection);
-  SetTimer(connection, kTimerKeepalive, now_ + options.keepalive_interval);
+  SetTimer(connection, kTimerKeepalive, now_ + interval);
 }
 
 // Not acceptable to the peer, so that it answers (RFC 9293 section 3.8.4).
