@@ -104,6 +104,7 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
   EmitSegment(connection, out);
   // RFC 6298 (5.1): the timer runs while anything is unacknowledged.
   if (idle || connection.deadline[kTimerRetransmit] == kNever) RestartRetransmit(connection);
+  if (idle) connection.retries = 0;  // They were keepalive's.
 }
 
 // What EmitSegment() does, for the segment that is sent most.
