@@ -93,7 +93,7 @@ bool StackSession::AfterRun(Worker& worker, Nanos now) {
   any |= worker_fences_[worker.queue()]->Poll(
              [&](std::span<const Frag> frags) { ReleaseHere(frags, worker, now); }) != 0;
   // Releases and reads may have opened windows.
-  worker.engine().Flush(now);
+  worker.Flush(now);
   if (!worker.engine().changed().empty() || worker.gone()) {
     worker.engine().ClearChanged();
     news_.Raise();

@@ -86,7 +86,7 @@ StackConnection::StackConnection(StackSession* session, const ConnectionHandle& 
 StackConnection::~StackConnection() {
   const Nanos now = session_->Now();
   worker().engine().Detach(tcp(), now);
-  worker().engine().Flush(now);
+  worker().Flush(now);
 }
 
 Worker& StackConnection::worker() const { return session_->stack().worker(handle_.worker); }
@@ -157,7 +157,7 @@ absl::StatusOr<size_t> StackConnection::Send(std::span<const uint8_t> bytes, Nan
     const Nanos now = session_->Now();
     const size_t queued = worker().engine().Send(connection, bytes, now);
     if (queued != 0) {
-      worker().engine().Flush(now);
+      worker().Flush(now);
       return queued;
     }
     if (!session_->Turn(handle_.worker, deadline)) {
@@ -181,7 +181,7 @@ absl::Status StackConnection::Flush(Nanos deadline) {
 absl::Status StackConnection::Shutdown() {
   const Nanos now = session_->Now();
   worker().engine().Shutdown(tcp(), now);
-  worker().engine().Flush(now);
+  worker().Flush(now);
   return absl::OkStatus();
 }
 

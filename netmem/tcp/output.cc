@@ -104,6 +104,7 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
   EmitSegment(connection, out);
   // RFC 6298 (5.1): the timer runs while anything is unacknowledged.
   if (idle || connection.deadline[kTimerRetransmit] == kNever) RestartRetransmit(connection);
+  if (idle) connection.retries = 0;  // They were keepalive's.
 }
 
 // What EmitSegment() does, for the segment that is sent most.
@@ -211,10 +212,14 @@ uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
   const PieceArray& array = store_->array();
   const uint32_t entries_min = std::clamp(array.capacity() / 8, 1u, kPostedRunsMax);
   const uint64_t writable = array.free_count() >= entries_min ? pool.writable_bytes() : 0;
-  if (writable >= promised) return promised;
+  const uint64_t cap = WindowBytesMax(*connection.options);
+  const bool over = connection.receiver.in_order().bytes() >= 2 * cap;  // See Grant().
+  if (writable >= promised && !over) return promised;
   Mark(connection, kInCredit);
+  if (over) return 0;
   const uint64_t least = std::min<uint64_t>(OurMss(connection.flow), pool.capacity_bytes() / 8);
-  return writable >= least ? writable : 0;
+  // Whole units only: what a header cannot say is no news, and would be told again and again.
+  return writable >= least ? writable >> connection.rcv_scale << connection.rcv_scale : 0;
 }
 
 // What a connection may be promised until its first payload: what a SYN can say, or the memory that
@@ -253,6 +258,9 @@ void TcpEngine::GrantFirst(TcpConnection& connection, uint8_t scale) {
 void TcpEngine::Grant(TcpConnection& connection) {
   const uint64_t unread = connection.receiver.in_order().bytes();
   const uint64_t cap = WindowBytesMax(*connection.options);
+  // Rounding adds to the promise with every acknowledgment, however small its segment. A peer that
+  // lives on that, while the user does not read, gets the bound once more, and not the pool.
+  if (unread >= 2 * cap) return;
   const uint64_t wanted =
       std::min<uint64_t>(connection.window_target_bytes, cap > unread ? cap - unread : 0);
   const uint32_t outstanding = connection.receiver.outstanding_bytes();

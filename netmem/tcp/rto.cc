@@ -32,6 +32,12 @@ void RtoEstimator::Sample(Nanos rtt, uint32_t samples_per_round_trip) {
 
 Nanos RtoEstimator::rto() const { return std::min(base_ << backoff_count_, kRtoMax); }
 
+Nanos RtoEstimator::waited() const {
+  Nanos sum = 0;
+  for (uint32_t n = 0; n <= backoff_count_; ++n) sum += std::min(base_ << n, kRtoMax);
+  return sum;
+}
+
 void RtoEstimator::Backoff() {
   if (backoff_count_ < kBackoffCountMax) ++backoff_count_;
 }

@@ -30,6 +30,9 @@ class RtoEstimator {
   // The timeout to arm now: back-off included.
   Nanos rto() const;
 
+  // How long the segment at snd_una has waited when that timeout runs out: it and all before it.
+  Nanos waited() const;
+
   // The timer expired: the next timeout is twice as long (5.5), up to kRtoMax.
   void Backoff();
 

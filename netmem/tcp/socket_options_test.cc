@@ -114,5 +114,34 @@ TEST_F(SocketOptionsTest, OnlyTheEndOfWhatIsQueuedIsPushed) {
   EXPECT_NE(seen[2].flags & kTcpPsh, 0);
 }
 
+TEST_F(SocketOptionsTest, AUserTimeoutBeyondTheLongestRetransmissionTimeoutIsKept) {
+  Established();
+  Set({.user_timeout = 300 * kSecond});
+  SendBytes(100);
+  h().Advance(299 * kSecond);
+  EXPECT_EQ(c().close_reason, CloseReason::kNone);
+  h().Advance(2 * kSecond);
+  EXPECT_EQ(c().close_reason, CloseReason::kTimedOut);
+  TakeSeen();
+}
+
+// However late the timer is served, the peer is asked before it is given up.
+TEST_F(SocketOptionsTest, KeepaliveAsksBeforeTheUserTimeoutEndsAnything) {
+  Established();
+  Set({.keepalive_idle = 5 * kSecond, .keepalive_interval = kSecond, .user_timeout = 3 * kSecond});
+  TakeSeen();
+  h().now += 7 * kSecond;
+  engine().Expire(h().now);
+  h().Flush();
+  EXPECT_EQ(c().close_reason, CloseReason::kNone);
+  EXPECT_EQ(TakeSeen().size(), 1u);
+  Send({});  // It is there.
+  h().Advance(4 * kSecond);
+  EXPECT_EQ(c().close_reason, CloseReason::kNone);
+  h().Advance(3 * kSecond);
+  EXPECT_EQ(c().close_reason, CloseReason::kTimedOut);
+  TakeSeen();
+}
+
 }  // namespace
 }  // namespace devmem::testing

@@ -11,16 +11,6 @@
 #include "netmem/tcp/engine.h"
 
 namespace devmem {
-namespace {
-
-// How long the segment at snd_una waits when the timer runs out now: the sum of the timeouts so
-// far, each twice the one before.
-Nanos WaitedSoFar(const RtoEstimator& rto) {
-  return 2 * rto.rto() - (rto.rto() >> rto.backoff_count());
-}
-
-}  // namespace
-
 void TcpEngine::SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadline) {
   connection.deadline[kind] = deadline;
   if (deadline >= connection.armed_at) return;
@@ -83,7 +73,7 @@ void TcpEngine::OnTimer(TcpConnection& connection) {
 
 bool TcpEngine::WaitedTooLong(const TcpConnection& connection) {
   const Nanos patience = connection.options->user_timeout;
-  return patience != 0 && WaitedSoFar(connection.sender.rto()) >= patience;
+  return patience != 0 && connection.sender.rto().waited() >= patience;
 }
 
 void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
@@ -113,7 +103,7 @@ void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
   RestartRetransmit(connection);
   // The last wait ends when the user's patience does.
   if (const Nanos patience = connection.options->user_timeout; patience != 0) {
-    const Nanos waited = WaitedSoFar(connection.sender.rto()) - connection.sender.rto().rto();
+    const Nanos waited = connection.sender.rto().waited() - connection.sender.rto().rto();
     SetTimer(connection, kTimerRetransmit,
              std::min(connection.deadline[kTimerRetransmit],
                       now_ + std::max<Nanos>(patience - waited, 0)));
@@ -152,24 +142,28 @@ void TcpEngine::OnKeepaliveTimer(TcpConnection& connection) {
   const Nanos interval = std::max(options.keepalive_interval, kClockTick);
   // The handshake has a timer of its own.
   const Nanos silent = IsSynchronized(connection.state) ? now_ - connection.last_heard_at : 0;
+  // Data on its way is probe enough, and has timers of its own.
+  const bool busy = !connection.sender.all_acked() || !connection.sender.buffer().empty();
   if (silent < idle) {
+    if (!busy) connection.retries = 0;  // Whatever probe went before was answered.
     SetTimer(connection, kTimerKeepalive, now_ + idle - silent);
     return;
   }
-  // Data on its way is probe enough, and has timers of its own.
-  if (!connection.sender.all_acked() || !connection.sender.buffer().empty()) {
+  if (busy) {
     SetTimer(connection, kTimerKeepalive, now_ + idle);
     return;
   }
-  const Nanos probing = options.keepalive_probes_max * interval;
-  const Nanos patience = idle + probing;
-  const bool probed = silent > idle;
-  if (options.user_timeout == 0 ? silent >= patience : probed && silent >= options.user_timeout) {
+  // Probes are counted: who was late to look at the clock has not asked the peer yet.
+  const bool unanswered = options.user_timeout == 0
+                              ? connection.retries >= options.keepalive_probes_max
+                              : connection.retries != 0 && silent >= options.user_timeout;
+  if (unanswered) {
     // Unlike a peer that owes acknowledgments, this one may be there and hear it.
     SendReset(connection);
     GiveUp(connection);
     return;
   }
+  if (connection.retries != UINT8_MAX) ++connection.retries;
   SendProbe(connection);
   SetTimer(connection, kTimerKeepalive, now_ + interval);
 }

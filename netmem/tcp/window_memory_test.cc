@@ -308,5 +308,55 @@ TEST_F(WindowMemoryTest, AFullPieceArrayMakesProgress) {
   EXPECT_EQ(h().fault, "");
 }
 
+// Scaled by 14, a window of less than 16 KiB cannot be said: what is free is told when it can be.
+TEST_F(WindowMemoryTest, LessMemoryThanOneUnitOfTheWindowIsNotToldAgainAndAgain) {
+  HarnessSetup setup;
+  setup.tcp.window_bytes_max = 1000u << 20;
+  Make(setup);
+  Established();
+  ASSERT_EQ(c().rcv_scale, kWindowScaleMax);
+  Send({.bytes = 1000});
+  std::vector<devmem::Piece> others;
+  for (NetmemRef netmem = h().device->Alloc(); !netmem.is_null(); netmem = h().device->Alloc()) {
+    others.push_back(devmem::Piece{netmem, 0, h().device->net_iov_bytes()});
+  }
+  Send({.seq = peer_nxt_ - 1u});
+  TakeSeen();
+  size_t told = 0;
+  while (!others.empty()) {
+    h().device->Put(others.back());
+    others.pop_back();
+    engine().OnMemoryReturned(h().now);
+    h().Flush();
+    h().Flush();  // One more turn of the ring, as long as that helps anybody.
+    EXPECT_GT(engine().NextDeadline(), h().now);
+    for (const SeenSegment& seen : TakeSeen()) {
+      EXPECT_GT(seen.window, 0u);
+      ++told;
+    }
+  }
+  EXPECT_GT(told, 0u);
+}
+
+// Each acknowledgment rounds the promise up to the unit, also for one byte.
+TEST_F(WindowMemoryTest, TinySegmentsDoNotCarryAConnectionPastItsBound) {
+  constexpr uint64_t kWindowBytes = 128u << 10;
+  HarnessSetup setup;
+  setup.tcp.window_bytes_max = kWindowBytes;
+  Make(setup);
+  Established();
+  while (receiver().outstanding_bytes() >= 1000) Send({.bytes = 1000});
+  for (uint32_t n = 0; n < 2 * kWindowBytes && receiver().outstanding_bytes() != 0; ++n) {
+    Send({.bytes = 1});
+    Forget();
+  }
+  EXPECT_EQ(receiver().outstanding_bytes(), 0u);
+  EXPECT_LE(receiver().in_order().bytes(), 2 * kWindowBytes + kPoolBytes / 16);
+  ReadAll();
+  h().Flush();
+  ASSERT_FALSE(h().sink.segments.empty());
+  EXPECT_GT(h().sink.segments.back().window, 0u);
+}
+
 }  // namespace
 }  // namespace devmem::testing
