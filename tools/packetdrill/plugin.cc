@@ -9,11 +9,29 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "tools/packetdrill/limits.h"
 
 namespace devmem::packetdrill {
+namespace {
+
+// packetdrill itself closes what a script left open, so the number may be somebody else's by now.
+void CloseIfStill(int fd, absl::string_view kind) {
+  char target[64];
+  const std::string link = absl::StrCat("/proc/self/fd/", fd);
+  const ssize_t bytes = readlink(link.c_str(), target, sizeof(target));
+  if (bytes < 0 && errno == ENOENT) return;
+  if (bytes >= 0 && !absl::StartsWith({target, static_cast<size_t>(bytes)}, kind)) return;
+  ::close(fd);
+}
+
+}  // namespace
+
 bool PlugIn::HasPeerFin(TcpState state) {
   switch (state) {
     case TcpState::kCloseWait:
@@ -53,9 +71,9 @@ void PlugIn::Shutdown() {
   waiters_.clear();
   changed_.notify_all();
   changed_.wait(lock, [this] { return blocked_threads_ == 0; });
-  for (const auto& [fd, socket] : sockets_) ::close(fd);
-  for (const auto& [fd, epoll] : epolls_) ::close(fd);
-  for (const int fd : pipes_) ::close(fd);
+  for (const auto& [fd, socket] : sockets_) CloseIfStill(fd, "anon_inode:[eventfd]");
+  for (const auto& [fd, epoll] : epolls_) CloseIfStill(fd, "anon_inode:[eventfd]");
+  for (const int fd : pipes_) CloseIfStill(fd, "pipe:");
   sockets_.clear();
   epolls_.clear();
   pipes_.clear();

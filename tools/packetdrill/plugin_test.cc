@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -272,6 +273,15 @@ TEST(PlugInV6Test, ConnectionsWorkOverIpv6AndV4MappedAddresses) {
   EXPECT_GE(v4.calls().accept(v4.self(), mapped, reinterpret_cast<sockaddr*>(&address), &bytes), 0);
   EXPECT_EQ(bytes, sizeof(address));
   EXPECT_EQ(IpAddress::FromV6(address.sin6_addr.s6_addr), ParseIpAddress("192.0.2.1"));
+}
+
+TEST_F(PlugInTest, FreeLeavesAloneWhatIsNoLongerItsOwn) {
+  const int fd = driver_.Socket();
+  ASSERT_EQ(close(fd), 0);  // As packetdrill does with what a script leaves open.
+  const int others = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(others, fd);
+  driver_.Free();
+  EXPECT_EQ(close(others), 0);
 }
 
 }  // namespace
