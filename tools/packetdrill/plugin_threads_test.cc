@@ -76,7 +76,8 @@ TEST_F(PlugInThreadsTest, AcceptReturnsWhenTheHandshakeIsComplete) {
 TEST_F(PlugInThreadsTest, ThatTheSecondThreadSleptBeforeItsCallMakesItNoDriver) {
   const int listener = driver_.Listener();
   std::future<Outcome> accepted = Block([&] {
-    calls().usleep(self(), 100000);
+    const auto pass_virtual_time = calls().usleep;
+    pass_virtual_time(self(), 100000);
     return calls().accept(self(), listener, nullptr, nullptr);
   });
   driver_.Put({.flags = kTcpSyn, .options = {.mss = 1000}});
