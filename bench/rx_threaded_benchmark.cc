@@ -6,6 +6,8 @@
 // with the lines of the rings going to and fro between two cores.
 
 #include <benchmark/benchmark.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -22,6 +24,17 @@
 
 namespace devmem::bench {
 namespace {
+
+// Lets the calling thread run on every CPU but `busy`; the program may be pinned to that one. False
+// when there is no other.
+bool LeaveCpu(int busy) {
+  cpu_set_t others;
+  CPU_ZERO(&others);
+  for (int cpu = 0; cpu < static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)); ++cpu) {
+    if (cpu != busy) CPU_SET(static_cast<size_t>(cpu), &others);
+  }
+  return sched_setaffinity(0, sizeof(others), &others) == 0;
+}
 
 // The application: reads each frag's place and gives it back.
 void Consume(Channel& channel, const std::atomic<bool>& stop, uint64_t& bytes) {
@@ -66,7 +79,12 @@ void Threaded(benchmark::State& state) {
   Channel channel({});
   std::atomic<bool> stop{false};
   uint64_t consumed_bytes = 0;
-  std::thread application([&] { Consume(channel, stop, consumed_bytes); });
+  const int worker_cpu = sched_getcpu();
+  std::atomic<bool> apart{true};
+  std::thread application([&] {
+    apart.store(LeaveCpu(worker_cpu), std::memory_order_relaxed);
+    Consume(channel, stop, consumed_bytes);
+  });
   std::vector<Frag> back;
   back.reserve(kChannelReturns);
   size_t out = 0;
@@ -83,6 +101,7 @@ void Threaded(benchmark::State& state) {
   const absl::Status checked = rig.Check();
   if (!checked.ok()) state.SkipWithError(std::string(checked.message()).c_str());
   if (consumed_bytes == 0) state.SkipWithError("the application got nothing");
+  if (!apart) state.SkipWithError("there is no second CPU for the application");
   state.counters["rx_segment_ns_threaded"] =
       benchmark::Counter(1e-9 * kBurstSegments, benchmark::Counter::kIsIterationInvariantRate |
                                                     benchmark::Counter::kInvert);
