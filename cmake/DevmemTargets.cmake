@@ -56,6 +56,8 @@ function(devmem_tests exe)
   devmem_refuse_unparsed(devmem_tests ${exe} "${arg_UNPARSED_ARGUMENTS}")
   devmem_program(${exe} SOURCES ${arg_SOURCES} DEPS ${arg_DEPS} GTest::gtest GTest::gtest_main)
   devmem_reuse_test_pch(${exe})
+  # Link-time optimisation of a test program takes minutes and makes no test better.
+  target_link_options(${exe} PRIVATE $<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-fno-lto>)
   set(properties)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
