@@ -59,6 +59,27 @@ class StackSegmentsTest : public ::testing::Test {
     return peer_.Exchange();
   }
 
+  // Sends these segments in one batch.
+  void SendTogether(const std::vector<RawSegment>& segments) {
+    for (const RawSegment& segment : segments) {
+      EXPECT_TRUE(peer_.link().b().Inject(segment.Bytes()));
+    }
+    (void)peer_.Exchange();
+  }
+  // Bytes [from, to) of the stream as a segment.
+  RawSegment Part(uint32_t from, uint32_t to, uint8_t flags = kTcpAck) const {
+    const std::vector<uint8_t> stream = TestPayload(14 * kFull);
+    return RawSegment{.seq = kIss + 1 + from,
+                      .ack = iss_ + 1,
+                      .flags = flags,
+                      .payload = {stream.begin() + from, stream.begin() + to}};
+  }
+  std::vector<uint8_t> Stream(uint32_t bytes) const {
+    const std::vector<uint8_t> stream = TestPayload(14 * kFull);
+    return {stream.begin(), stream.begin() + bytes};
+  }
+  uint64_t merged_frames() { return peer_.stack().worker(1).stats().merged_frames; }
+
   // Everything that has arrived in order.
   std::vector<uint8_t> Received() {
     std::vector<uint8_t> bytes;
@@ -117,6 +138,40 @@ TEST_F(StackSegmentsTest, NeighboursOfABatchAreAcknowledgedTogetherUnlessSomethi
   // Whoever lost a segment may lose an acknowledgment.
   EXPECT_EQ(SendBatch(8, 6).size(), 3u);
   EXPECT_EQ(Received().size(), 14 * kFull);
+}
+
+TEST_F(StackSegmentsTest, FramesOfABatchThatContinueEachOtherAreTakenAsOne) {
+  SendTogether({Part(0, 100), Part(100, 300), Part(300, 301, kTcpAck | kTcpPsh)});
+  EXPECT_EQ(merged_frames(), 2u);
+  EXPECT_EQ(Received(), Stream(301));
+}
+
+TEST_F(StackSegmentsTest, AGapInABatchIsNotMergedOver) {
+  SendTogether({Part(0, 100), Part(200, 300), Part(100, 200)});
+  EXPECT_EQ(Received(), Stream(300));
+}
+
+TEST_F(StackSegmentsTest, RepeatsAndOverlapsInABatchAreNotMerged) {
+  SendTogether({Part(0, 100), Part(0, 100), Part(50, 150), Part(150, 200)});
+  EXPECT_EQ(Received(), Stream(200));
+}
+
+TEST_F(StackSegmentsTest, AFlagThatMeansSomethingIsNotMergedAway) {
+  SendTogether(
+      {Part(0, 100), Part(100, 200, kTcpAck | kTcpUrg), Part(200, 300, kTcpAck | kTcpFin)});
+  EXPECT_EQ(merged_frames(), 0u);
+  EXPECT_EQ(peer_.Statistic("tcp.drop.urgent_ignored"), 1u);
+  EXPECT_EQ(Received(), Stream(300));
+  EXPECT_EQ(connection_->info().state, "CLOSE-WAIT");
+}
+
+TEST_F(StackSegmentsTest, FramesThatAcknowledgeDifferentlyAreNotMerged) {
+  RawSegment other = Part(100, 200);
+  other.ack = iss_ + 5000;  // Of what was never sent: refused, with its payload.
+  SendTogether({Part(0, 100), other});
+  EXPECT_EQ(merged_frames(), 0u);
+  EXPECT_EQ(Received(), Stream(100));
+  EXPECT_EQ(peer_.Statistic("tcp.drop.bad_ack"), 1u);
 }
 
 TEST_F(StackSegmentsTest, BytesOutsideOfTheWindowAreRefusedAndAnsweredWithAnAck) {
