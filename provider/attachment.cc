@@ -10,29 +10,44 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "provider/check.h"
+#include "provider/dma_engine.h"
 #include "provider/dma_mapping.h"
+#include "provider/host_dma_engine.h"
 #include "provider/limits.h"
 #include "provider/mapped_memory.h"
 
 namespace devmem {
 namespace {
 
-absl::Status CheckPolicy(const Region& region, const Importer& importer) {
-  if (region.policy().Allows(importer.name)) return absl::OkStatus();
-  return absl::PermissionDeniedError(absl::StrCat(
-      "importer \"", importer.name, "\" may not attach ", region.Describe(), ": its policy allows ",
-      region.policy().Describe(), "; allocate the region with a policy that names this importer"));
-}
-
-absl::Status CheckAbilities(const Region& region, const Importer& importer) {
-  const AttachmentDecision decision = DecideAttachment(region.attachment_kind(), importer.caps);
-  if (decision.verdict == AttachmentVerdict::kAllow) return absl::OkStatus();
-  const absl::string_view what = decision.verdict == AttachmentVerdict::kStage
-                                     ? " only by staging through host memory"
-                                     : " not at all";
-  return absl::FailedPreconditionError(absl::StrCat("importer \"", importer.name, "\" can use ",
-                                                    region.Describe(), what, ": ", decision.reason,
-                                                    "; attach memory that is pinned"));
+// The exporter's answer within what the table of abilities allows. `reason` is that of the stricter
+// of the two.
+absl::StatusOr<AttachmentDecision> Decide(const Region& region, const Importer& importer,
+                                          std::string* reason) {
+  const AttachmentDecision able = DecideAttachment(region.attachment_kind(), importer.caps);
+  if (able.verdict == AttachmentVerdict::kRefuse) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("importer \"", importer.name, "\" can use ", region.Describe(),
+                     " not at all: ", able.reason, "; attach memory that is pinned"));
+  }
+  const ImportAnswer answer = region.policy().Decide(
+      {importer.name, importer.caps, importer.distance, region.id(), region.size_bytes()});
+  if (answer.verdict == AttachmentVerdict::kRefuse) {
+    return absl::PermissionDeniedError(absl::StrCat("importer \"", importer.name,
+                                                    "\" may not attach ", region.Describe(), ": ",
+                                                    answer.reason));
+  }
+  AttachmentDecision decision = able;
+  *reason = std::string(able.reason);
+  if (!region.cpu_visible()) {
+    decision.verdict = AttachmentVerdict::kStage;
+    *reason = "the processor cannot map the memory";
+  } else if (able.verdict == AttachmentVerdict::kAllow &&
+             answer.verdict == AttachmentVerdict::kStage) {
+    decision.verdict = AttachmentVerdict::kStage;
+    *reason = answer.reason.empty() ? "its exporter wants it so" : answer.reason;
+  }
+  return decision;
 }
 
 std::string MemlockLimit() {
@@ -57,36 +72,94 @@ std::string LockOrExplain(const Region& region, MappedMemory& memory) {
 
 absl::StatusOr<std::unique_ptr<Attachment>> Attachment::Create(const Region& region,
                                                                const Importer& importer) {
-  absl::Status status = CheckPolicy(region, importer);
-  if (status.ok()) status = CheckAbilities(region, importer);
-  if (!status.ok()) return status;
+  absl::Status usable = region.status();
+  if (!usable.ok()) return usable;
+  std::string reason;
+  const absl::StatusOr<AttachmentDecision> decision = Decide(region, importer, &reason);
+  if (!decision.ok()) return decision.status();
+  const bool staged = decision->verdict == AttachmentVerdict::kStage;
 
-  absl::StatusOr<MappedMemory> memory = region.Map(MapAccess::kReadWrite);
-  if (!memory.ok()) return memory.status();
-  status = memory->Populate();
-  if (!status.ok()) return status;
-  std::string lock_note = LockOrExplain(region, *memory);
-
-  absl::StatusOr<std::unique_ptr<DmaMapping>> mapping = DmaMapping::Create(*std::move(memory));
-  if (!mapping.ok()) return mapping.status();
-  return std::unique_ptr<Attachment>(
-      new Attachment(region, importer, std::move(lock_note), *std::move(mapping)));
+  std::unique_ptr<Attachment> attachment(
+      new Attachment(region, importer, staged ? reason : std::string()));
+  if (region.cpu_visible()) {
+    absl::Status mapped = attachment->MapMemory(region);
+    if (!mapped.ok()) return mapped;
+  }
+  // Last, so that a region which is revoked meanwhile refuses, or finds everything in place.
+  absl::Status joined = region.life()->Join(attachment.get());
+  if (!joined.ok()) return joined;
+  attachment->joined_ = true;
+  return attachment;
 }
 
-Attachment::Attachment(const Region& region, const Importer& importer, std::string lock_note,
-                       std::unique_ptr<DmaMapping> mapping)
+Attachment::Attachment(const Region& region, const Importer& importer, std::string stage_reason)
     : region_id_(region.id()),
       size_bytes_(region.size_bytes()),
       page_bytes_(region.page_bytes()),
       kind_(region.attachment_kind()),
-      importer_name_(importer.name),
-      lock_note_(std::move(lock_note)),
-      mapping_(std::move(mapping)) {}
+      importer_(importer),
+      stage_reason_(std::move(stage_reason)),
+      life_(region.life()) {}
 
-Attachment::~Attachment() = default;
+absl::Status Attachment::MapMemory(const Region& region) {
+  absl::StatusOr<MappedMemory> memory = region.Map(MapAccess::kReadWrite);
+  if (!memory.ok()) return memory.status();
+  absl::Status populated = memory->Populate();
+  if (!populated.ok()) return populated;
+  lock_note_ = LockOrExplain(region, *memory);
+  absl::StatusOr<std::unique_ptr<DmaMapping>> mapping =
+      DmaMapping::Create(*std::move(memory), region.paging());
+  if (!mapping.ok()) return mapping.status();
+  mapping_ = *std::move(mapping);
+  return absl::OkStatus();
+}
 
-void Attachment::Revoke() { mapping_->Revoke(); }
+Attachment::~Attachment() {
+  if (joined_) life_->Leave(this);
+}
 
-bool Attachment::revoked() const { return mapping_->revoked(); }
+DmaMapping& Attachment::mapping() {
+  DEVMEM_CHECK(!staged(), "an importer asks for the mapping of memory that is staged");
+  return *mapping_;
+}
+
+absl::StatusOr<DmaEngine*> Attachment::CreateEngine(const Region& region, DmaMapping& staging) {
+  DEVMEM_CHECK(staged() && region.id() == region_id_,
+               "an engine is made for an attachment of another region, or one that needs none");
+  std::unique_ptr<DmaEngine> engine;
+  if (mapping_ != nullptr) {
+    engine = std::make_unique<HostDmaEngine>(*mapping_, staging);
+  } else {
+    absl::StatusOr<std::unique_ptr<DmaEngine>> created = region.CreateDmaEngine(staging);
+    if (!created.ok()) return created.status();
+    engine = *std::move(created);
+  }
+  const std::lock_guard<std::mutex> lock(engines_mutex_);
+  if (revoked()) return status();
+  engines_.push_back(std::move(engine));
+  return engines_.back().get();
+}
+
+void Attachment::TakeAway() {
+  const std::lock_guard<std::mutex> lock(engines_mutex_);
+  if (mapping_ != nullptr) mapping_->Revoke();
+  for (const auto& engine : engines_) engine->Halt();
+  revoked_.store(true, std::memory_order_release);
+}
+
+void Attachment::Withdraw(uint64_t offset, uint64_t bytes) {
+  if (mapping_ != nullptr) mapping_->Withdraw(offset, bytes);
+}
+
+absl::Status Attachment::PutBack(const RegionPlace& place) {
+  if (mapping_ == nullptr) return absl::OkStatus();
+  absl::Status back = mapping_->PutBack(place);
+  if (!back.ok()) revoked_.store(true, std::memory_order_release);
+  return back;
+}
+
+void Attachment::Notify() {
+  if (importer_.on_event) importer_.on_event();
+}
 
 }  // namespace devmem

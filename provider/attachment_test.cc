@@ -180,15 +180,38 @@ TEST(AttachmentTest, MemoryThatMayBeRevokedRefusesAnImporterThatCannotStop) {
                          "memory that is pinned"));
 }
 
-TEST(AttachmentTest, MemoryThatMayMoveIsNotMappedForAnImporterThatCannotFollow) {
-  const FakeRegion region(AttachmentKind::kMayMove, -1);
-  const absl::Status refusal = Attachment::Create(region, {.name = "dm0"}).status();
-  EXPECT_EQ(refusal.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(std::string(refusal.message()),
-            absl::StrCat("importer \"dm0\" can use region ", region.id(),
-                         " (fake, 65536 bytes, pages of 4096 bytes) only by staging through host "
-                         "memory: the memory may move, and the importer can stop but not follow "
-                         "it; attach memory that is pinned"));
+TEST(AttachmentTest, MemoryThatMayMoveIsStagedForAnImporterThatCannotFollow) {
+  const auto backing = MakeRegion(kRegionBytes);
+  const FakeRegion region(AttachmentKind::kMayMove, backing->fd());
+  const auto attachment =
+      Attachment::Create(region, {.name = "dm0", .caps = ImporterCaps::kRevoke});
+  ASSERT_TRUE(attachment.ok()) << attachment.status();
+  EXPECT_TRUE((*attachment)->staged());
+  EXPECT_EQ((*attachment)->stage_reason(),
+            "the memory may move, and the importer can stop but not follow it");
+}
+
+TEST(AttachmentTest, AnExporterMayHaveItsMemoryStaged) {
+  auto region =
+      MakeRegion(kRegionBytes, ImportPolicy::Ask([](const ImportRequest& request) {
+                   const bool near = request.distance < PciDistance::kNode;
+                   return ImportAnswer{near ? AttachmentVerdict::kAllow : AttachmentVerdict::kStage,
+                                       near ? "" : "the importer is on another node"};
+                 }));
+  const auto near = Attachment::Create(*region, {.name = "dm0", .distance = PciDistance::kPix});
+  const auto far = Attachment::Create(*region, {.name = "dm0", .distance = PciDistance::kSys});
+  ASSERT_TRUE(near.ok() && far.ok());
+  EXPECT_FALSE((*near)->staged());
+  EXPECT_EQ((*far)->stage_reason(), "the importer is on another node");
+}
+
+TEST(AttachmentTest, AnExporterThatLiesCannotAllowWhatItsPromiseForbids) {
+  const auto backing = MakeRegion(kRegionBytes);
+  const FakeRegion region(AttachmentKind::kMayMove, backing->fd());  // Its policy is everyone.
+  const auto attachment =
+      Attachment::Create(region, {.name = "dm0", .caps = ImporterCaps::kNeither});
+  ASSERT_TRUE(attachment.ok()) << attachment.status();
+  EXPECT_TRUE((*attachment)->staged());
 }
 
 TEST(AttachmentTest, AMappingThatTheKernelRefusesRefusesTheAttachment) {

@@ -20,6 +20,19 @@ inline constexpr uint64_t kRegionBytesMax = uint64_t{1} << 40;
 // The longest label of a region. memfd_create(2) allows 249 bytes after its own "memfd:" prefix.
 inline constexpr size_t kRegionLabelBytesMax = 249;
 
+// Memory that may move is evicted and brought back in blocks of this size, each aligned to it; the
+// last one of a region may be shorter. A huge page: small enough that a fault copies for less than
+// a millisecond, large enough that 1 TiB has half a million blocks.
+inline constexpr uint64_t kPagingBlockBytes = kHugePageBytes;
+
+// The most copies in one batch of a DMA engine: what one poll of a queue can bring, each frame's
+// pieces cut once more where staging and region do not line up.
+inline constexpr uint32_t kDmaBatchCopiesMax = 1024;
+
+// The most batches that one DMA engine has on their way; then its queue leaves frames where they
+// wait. Two keep the copy busy while the next batch is received; more only cool the staging memory.
+inline constexpr uint32_t kDmaBatchesMax = 8;
+
 static_assert(kHugePageBytes % kSmallPageBytes == 0);
 static_assert(kRegionBytesMax % kHugePageBytes == 0);
 static_assert(kRegionBytesMax / kSmallPageBytes <= UINT32_MAX, "a page index fits 32 bits");

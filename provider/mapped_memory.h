@@ -23,9 +23,10 @@ enum class MapAccess {
 //   2. The address leaves this object only through the two friends.
 class MappedMemory {
  public:
-  // Maps the first `bytes` bytes of the file `fd` as shared memory. The mapping keeps the memory
-  // alive without the descriptor.
-  static absl::StatusOr<MappedMemory> MapFile(int fd, uint64_t bytes, MapAccess access);
+  // Maps `bytes` bytes of the file `fd`, from `fd_offset` on, as shared memory. The mapping keeps
+  // the memory alive without the descriptor.
+  static absl::StatusOr<MappedMemory> MapFile(int fd, uint64_t bytes, MapAccess access,
+                                              uint64_t fd_offset = 0);
 
   ~MappedMemory();
   MappedMemory(MappedMemory&& other) noexcept;
@@ -39,6 +40,15 @@ class MappedMemory {
   // the machine cannot supply the pages. Needs MapAccess::kReadWrite and Linux 5.14.
   absl::Status Populate();
 
+  // The same for a part, by system calls that a sanitizer does not take for accesses.
+  bool PopulateRange(uint64_t offset, uint64_t bytes);
+
+  // Replaces a part by private memory of zeroes, or by a part of a file, in one step: at no moment
+  // is there a hole. Ranges are of whole pages inside the mapping. False: the kernel refused, and
+  // the part is as before.
+  bool CoverWithScratch(uint64_t offset, uint64_t bytes);
+  bool CoverWithFile(uint64_t offset, uint64_t bytes, int fd, uint64_t fd_offset);
+
   // Keeps the pages in memory until unmapped. kResourceExhausted or kPermissionDenied where
   // RLIMIT_MEMLOCK is in the way.
   absl::Status Lock();
@@ -47,10 +57,14 @@ class MappedMemory {
   friend class DmaMapping;
   friend class RegionView;
 
-  MappedMemory(uint8_t* address, size_t bytes) : address_(address), bytes_(bytes) {}
+  friend class UserMapping;
+
+  MappedMemory(uint8_t* address, size_t bytes, MapAccess access)
+      : address_(address), bytes_(bytes), access_(access) {}
 
   uint8_t* address_;
   size_t bytes_;
+  MapAccess access_;
 };
 
 }  // namespace devmem

@@ -126,6 +126,13 @@ absl::Status SizeAndSeal(int fd, const AllocateOptions& options) {
 
 }  // namespace
 
+absl::StatusOr<std::string> MemfdProvider::Probe() {
+  const UniqueFd fd(::memfd_create("devmem probe", MFD_ALLOW_SEALING | MFD_CLOEXEC));
+  if (fd.valid()) return absl::StrCat("host memory, ", MachineBytes(), " bytes in this machine");
+  const int err = errno;
+  return ErrnoToStatus(err, "memfd_create, which needs Linux 3.17 or later, is refused");
+}
+
 absl::StatusOr<std::unique_ptr<Region>> MemfdProvider::Allocate(const AllocateOptions& options) {
   const uint64_t page_bytes = options.huge_pages ? kHugePageBytes : kSmallPageBytes;
   absl::Status checked = CheckSize(options.bytes, page_bytes);

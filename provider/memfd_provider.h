@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -17,6 +18,7 @@ namespace devmem {
 class MemfdProvider final : public Provider {
  public:
   absl::string_view name() const override { return "memfd"; }
+  absl::StatusOr<std::string> Probe() override;
   absl::StatusOr<std::unique_ptr<Region>> Allocate(const AllocateOptions& options) override;
 };
 

@@ -34,4 +34,6 @@ absl::StatusOr<Provider*> FindProvider(absl::string_view name) {
                                           absl::StrJoin(Providers(), ", ", AppendName)));
 }
 
+std::span<Provider* const> AllProviders() { return Providers(); }
+
 }  // namespace devmem

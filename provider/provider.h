@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -29,6 +30,14 @@ struct AllocateOptions {
 
   // Who may import the region.
   ImportPolicy policy = ImportPolicy::Everyone();
+
+  // What the exporter promises about the memory while it is attached. A provider refuses what its
+  // memory cannot do, and says why.
+  AttachmentKind kind = AttachmentKind::kPinned;
+
+  // Which of the provider's devices: a GPU's index or PCI address, a heap's name. Empty: the first
+  // that is usable.
+  std::string device = {};
 };
 
 class Provider {
@@ -38,16 +47,27 @@ class Provider {
   // The name by which users choose it. Static storage.
   virtual absl::string_view name() const = 0;
 
+  // Looks whether regions can be had here, without allocating one. OK carries what was found, for
+  // a person: "system heap at /dev/dma_heap/system". An error says exactly what is missing and,
+  // where there is one, the remedy; its code is kUnavailable where the machine lacks something,
+  // kPermissionDenied where only rights are missing, kFailedPrecondition where a setting is.
+  virtual absl::StatusOr<std::string> Probe() = 0;
+
   // A new region of zero bytes, owned by the caller.
   //
   // Errors: kInvalidArgument    a size of 0 or not a multiple of the page size, a label too long.
   //         kOutOfRange         more than kRegionBytesMax or more than the machine has.
   //         kResourceExhausted  the machine has it but cannot give it now.
+  //         kFailedPrecondition a kind that this memory cannot have.
+  //         those of Probe()    nothing can be had here.
   virtual absl::StatusOr<std::unique_ptr<Region>> Allocate(const AllocateOptions& options) = 0;
 };
 
 // The provider called `name`, which lives as long as the program, or kNotFound with the names that
 // exist.
 absl::StatusOr<Provider*> FindProvider(absl::string_view name);
+
+// Every provider there is, in the order in which they are listed to people. Static storage.
+std::span<Provider* const> AllProviders();
 
 }  // namespace devmem

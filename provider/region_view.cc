@@ -4,14 +4,57 @@
 
 #include <utility>
 
+#include "provider/check.h"
 #include "provider/mapped_memory.h"
 
 namespace devmem {
 
+// Stands still on the heap, where the region's life can find it.
+class RegionView::Look final : public RegionUser {
+ public:
+  Look(MappedMemory memory, std::shared_ptr<RegionLife> life)
+      : memory_(std::move(memory)), life_(std::move(life)) {}
+  ~Look() override {
+    if (joined_) life_->Leave(this);
+  }
+
+  absl::Status Join() {
+    absl::Status joined = life_->Join(this);
+    joined_ = joined.ok();
+    return joined;
+  }
+
+  std::span<const uint8_t> bytes() const { return {memory_.address_, memory_.bytes()}; }
+
+  void TakeAway() override {
+    const bool swapped = memory_.CoverWithScratch(0, memory_.bytes());
+    DEVMEM_CHECK(swapped, "the kernel refused to take a region from its view");
+  }
+  // It only reads, and until PutBack() the bytes stay where it reads them.
+  void Withdraw(uint64_t /*offset*/, uint64_t /*bytes*/) override {}
+  absl::Status PutBack(const RegionPlace& place) override {
+    if (memory_.CoverWithFile(place.offset, place.bytes, place.fd, place.fd_offset)) {
+      return absl::OkStatus();
+    }
+    TakeAway();
+    return absl::ResourceExhaustedError("the kernel refused to map the new place of a region");
+  }
+
+ private:
+  MappedMemory memory_;
+  const std::shared_ptr<RegionLife> life_;
+  bool joined_ = false;
+};
+
 absl::StatusOr<RegionView> RegionView::Map(const Region& region) {
   absl::StatusOr<MappedMemory> memory = region.Map(MapAccess::kReadOnly);
   if (!memory.ok()) return memory.status();
-  return RegionView(*std::move(memory));
+  auto look = std::make_shared<Look>(*std::move(memory), region.life());
+  absl::Status joined = look->Join();
+  if (!joined.ok()) return joined;
+  return RegionView(std::move(look));
 }
+
+std::span<const uint8_t> RegionView::bytes() const { return look_->bytes(); }
 
 }  // namespace devmem

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -14,18 +15,21 @@
 
 namespace devmem {
 
-// A value that unmaps when it goes. It keeps the memory alive, also without the region.
+// A value that unmaps when it goes. It keeps the memory alive, also without the region. It follows
+// memory that moves; once the region is revoked it shows zeroes.
 class RegionView {
  public:
-  // Maps the whole region, or says why the CPU cannot see it.
+  // Maps the whole region, or says why the CPU cannot see it. Errors: the provider's; kAborted or
+  // kFailedPrecondition for a region that was revoked or is being removed.
   static absl::StatusOr<RegionView> Map(const Region& region);
 
-  std::span<const uint8_t> bytes() const { return {memory_.address_, memory_.bytes()}; }
+  std::span<const uint8_t> bytes() const;
 
  private:
-  explicit RegionView(MappedMemory memory) : memory_(std::move(memory)) {}
+  class Look;
+  explicit RegionView(std::shared_ptr<Look> look) : look_(std::move(look)) {}
 
-  MappedMemory memory_;
+  std::shared_ptr<Look> look_;
 };
 
 }  // namespace devmem

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// See region_life.h.
+#include "provider/region_life.h"
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+#include "provider/check.h"
+#include "provider/posix_error.h"
+
+namespace devmem {
+
+absl::Status RegionLife::status() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return StatusLocked();
+}
+
+absl::Status RegionLife::StatusLocked() const {
+  switch (phase_.load(std::memory_order_relaxed)) {
+    case RegionPhase::kLive: return absl::OkStatus();
+    case RegionPhase::kRemoving:
+      return absl::FailedPreconditionError(absl::StrCat(
+          description_, " is being removed: ", reason_, "; give back what you hold of it"));
+    case RegionPhase::kRevoked: break;
+  }
+  return absl::AbortedError(absl::StrCat(description_, " was revoked by its exporter: ", reason_,
+                                         "; its bytes are out of reach and its tokens are dead"));
+}
+
+absl::StatusOr<int> RegionLife::event_fd() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!event_.valid()) {
+    const bool changed = phase_.load(std::memory_order_relaxed) != RegionPhase::kLive;
+    event_.Reset(::eventfd(changed ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!event_.valid()) {
+      const int err = errno;
+      return ErrnoToStatus(err, absl::StrCat("eventfd for the events of ", description_));
+    }
+  }
+  return event_.get();
+}
+
+absl::Status RegionLife::Join(RegionUser* user) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::Status usable = StatusLocked();
+  if (usable.ok()) users_.push_back(user);
+  return usable;
+}
+
+void RegionLife::Leave(RegionUser* user) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = std::find(users_.begin(), users_.end(), user);
+  DEVMEM_CHECK(found != users_.end(), "a region is left by a user who is not there");
+  users_.erase(found);
+  if (users_.empty()) left_.notify_all();
+}
+
+size_t RegionLife::user_count() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return users_.size();
+}
+
+void RegionLife::BeginRemoval(const std::string& reason) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!live()) return;
+  reason_ = reason;
+  phase_.store(RegionPhase::kRemoving, std::memory_order_release);
+  AnnounceLocked();
+}
+
+void RegionLife::Revoke(const std::string& reason) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (phase() == RegionPhase::kRevoked) return;
+  for (RegionUser* const user : users_) user->TakeAway();
+  reason_ = reason;
+  phase_.store(RegionPhase::kRevoked, std::memory_order_release);
+  AnnounceLocked();
+}
+
+bool RegionLife::WaitForUsers(std::chrono::nanoseconds patience) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return left_.wait_for(lock, patience, [this] { return users_.empty(); });
+}
+
+void RegionLife::ForEachUser(const std::function<void(RegionUser&)>& visit) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (RegionUser* const user : users_) visit(*user);
+}
+
+void RegionLife::AnnounceLocked() {
+  // An eventfd's counter can only be full when it is readable already.
+  const uint64_t one = 1;
+  if (event_.valid()) (void)!::write(event_.get(), &one, sizeof(one));
+  for (RegionUser* const user : users_) user->Notify();
+}
+
+}  // namespace devmem

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// RegionLife: whether a region is still there, who uses it, and how they learn that it goes. One is
+// shared by a Region and everything that was made from it (attachments, views, user mappings), so
+// that each may go first. Any thread. DESIGN section 5, rule 4, and section 9.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "provider/unique_fd.h"
+
+namespace devmem {
+
+enum class RegionPhase {
+  kLive,
+  kRemoving,  // No further use begins; what is in use drains.
+  kRevoked,   // Nobody has access any more.
+};
+
+// Where a part of a region lies now: a file of this process, or nowhere that can be mapped.
+struct RegionPlace {
+  uint64_t offset = 0;  // In the region; a multiple of its page size.
+  uint64_t bytes = 0;
+  int fd = -1;
+  uint64_t fd_offset = 0;
+  bool resident = false;  // False: evicted. It may be looked at there, but no NIC may write it.
+};
+
+// Somebody who can reach a region's bytes. Called under the life's lock, on the thread that revokes
+// or moves; implementations take no lock that is held while they call into the life.
+class RegionUser {
+ public:
+  virtual ~RegionUser() = default;
+
+  // Access ends, for good: when this returns, nothing that the user does reaches the region.
+  // Bounded in time, whatever the user is doing.
+  virtual void TakeAway() = 0;
+
+  // The range is about to change its place: when this returns, no write of the user reaches the old
+  // one. Until PutBack() the bytes at the old place do not change, and may be read.
+  virtual void Withdraw(uint64_t offset, uint64_t bytes) = 0;
+
+  // The range lies here now. OK, or why the place cannot be mapped; then the user was taken away.
+  virtual absl::Status PutBack(const RegionPlace& place) = 0;
+
+  // Something about the region changed (phase, place): a note to somebody who waits, as a rule one
+  // write to an eventfd. Does not block.
+  virtual void Notify() {}
+};
+
+// Invariants:
+//   1. The phase only goes forward.
+//   2. Once Revoke() has returned, no user has access, and no further one is added.
+//   3. The event descriptor is readable from the first change of the phase on, for good.
+class RegionLife {
+ public:
+  // `description` names the region in messages: Region::Describe().
+  explicit RegionLife(std::string description) : description_(std::move(description)) {}
+
+  RegionPhase phase() const { return phase_.load(std::memory_order_acquire); }
+  bool live() const { return phase() == RegionPhase::kLive; }
+
+  // OK while live. kFailedPrecondition while it is being removed, kAborted once it was revoked; the
+  // message names the region and the exporter's reason.
+  absl::Status status() const;
+
+  // A descriptor that poll(2) finds readable once the region is being removed or was revoked; made
+  // at the first call, borrowed. kResourceExhausted when the process has no descriptor left.
+  absl::StatusOr<int> event_fd();
+
+  // Takes a user in, who must Leave() before it goes. Refused with status() unless live.
+  absl::Status Join(RegionUser* user);
+  void Leave(RegionUser* user);
+  size_t user_count() const;
+
+  // No further user is taken in; those that are there are told. Nothing when not live.
+  void BeginRemoval(const std::string& reason);
+
+  // Takes access from every user, then marks and tells. Returns when nobody has access any more.
+  // Revoking again is harmless; the first reason stays.
+  void Revoke(const std::string& reason);
+
+  // Waits until there is no user left; false when `patience` ran out first.
+  bool WaitForUsers(std::chrono::nanoseconds patience);
+
+  // Calls `visit` for each user under the life's lock, so that none comes or goes meanwhile.
+  void ForEachUser(const std::function<void(RegionUser&)>& visit);
+
+ private:
+  absl::Status StatusLocked() const;
+  void AnnounceLocked();
+
+  const std::string description_;
+  // Written under mutex_, after the users lost access where it becomes kRevoked; read without.
+  std::atomic<RegionPhase> phase_{RegionPhase::kLive};
+
+  mutable std::mutex mutex_;  // Guards the rest.
+  std::condition_variable left_;
+  std::string reason_;
+  UniqueFd event_;
+  std::vector<RegionUser*> users_;
+};
+
+}  // namespace devmem
