@@ -91,6 +91,44 @@ void RegionLife::ForEachUser(const std::function<void(RegionUser&)>& visit) {
   for (RegionUser* const user : users_) visit(*user);
 }
 
+bool RegionLife::TryPin() {
+  if (!live()) return false;
+  uint64_t word = pins_and_movers_.load(std::memory_order_relaxed);
+  do {
+    if (word >= kOneMover || PinsOf(word) == UINT32_MAX) return false;
+  } while (!pins_and_movers_.compare_exchange_weak(word, word + 1, std::memory_order_acquire,
+                                                   std::memory_order_relaxed));
+  return true;
+}
+
+void RegionLife::Unpin() {
+  const uint64_t before = pins_and_movers_.fetch_sub(1, std::memory_order_release);
+  DEVMEM_CHECK(PinsOf(before) != 0, "a region is unpinned that nobody pins");
+  if (PinsOf(before) != 1 || before < kOneMover) return;
+  // Under the lock, so that a mover is either before its look at the count or asleep.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  unpinned_.notify_all();
+}
+
+bool RegionLife::BeginMove(std::chrono::nanoseconds patience) {
+  const uint64_t before = pins_and_movers_.fetch_add(kOneMover, std::memory_order_acquire);
+  if (PinsOf(before) == 0) return true;
+  const auto unpinned = [this] {
+    return PinsOf(pins_and_movers_.load(std::memory_order_acquire)) == 0;
+  };
+  if (patience > std::chrono::nanoseconds::zero()) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (unpinned_.wait_for(lock, patience, unpinned)) return true;
+  }
+  EndMove();
+  return false;
+}
+
+void RegionLife::EndMove() {
+  const uint64_t before = pins_and_movers_.fetch_sub(kOneMover, std::memory_order_release);
+  DEVMEM_CHECK(before >= kOneMover, "a move ends that did not begin");
+}
+
 void RegionLife::AnnounceLocked() {
   // An eventfd's counter can only be full when it is readable already.
   const uint64_t one = 1;

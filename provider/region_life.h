@@ -61,6 +61,7 @@ class RegionUser {
 //   1. The phase only goes forward.
 //   2. Once Revoke() has returned, no user has access, and no further one is added.
 //   3. The event descriptor is readable from the first change of the phase on, for good.
+//   4. Between BeginMove() that returned true and EndMove() there is no pin.
 class RegionLife {
  public:
   // `description` names the region in messages: Region::Describe().
@@ -95,7 +96,27 @@ class RegionLife {
   // Calls `visit` for each user under the life's lock, so that none comes or goes meanwhile.
   void ForEachUser(const std::function<void(RegionUser&)>& visit);
 
+  // --- Short-term pins: somebody relies on where the bytes lie, for the time of one operation ---
+
+  // Takes a pin, to be given back with Unpin(): until then nothing of the region changes its place.
+  // False where the region is not live, and while a move waits or is on its way. A pin does not
+  // hold up a revoke: who holds one may lose access, but never finds other bytes. No lock.
+  bool TryPin();
+  void Unpin();
+  uint32_t pin_count() const { return PinsOf(pins_and_movers_.load(std::memory_order_relaxed)); }
+
+  // Before the exporter withdraws a range, on its own thread and under no lock that a pin's holder
+  // could want: from now on no further pin is taken, and those that are there have `patience` to
+  // go. True: nothing is pinned until EndMove(). False: somebody still pins; nothing has changed
+  // and pins may be taken again. Moves may overlap.
+  bool BeginMove(std::chrono::nanoseconds patience);
+  void EndMove();
+
  private:
+  // One word for both counts, so that a pin and a move cannot miss each other.
+  static constexpr uint64_t kOneMover = uint64_t{1} << 32;
+  static constexpr uint32_t PinsOf(uint64_t word) { return static_cast<uint32_t>(word); }
+
   absl::Status StatusLocked() const;
   void AnnounceLocked();
 
@@ -103,8 +124,14 @@ class RegionLife {
   // Written under mutex_, after the users lost access where it becomes kRevoked; read without.
   std::atomic<RegionPhase> phase_{RegionPhase::kLive};
 
+  // Pins in the low half, movers in the high half. The release of Unpin() pairs with the acquire of
+  // BeginMove(), that of EndMove() with the acquire of TryPin(): who relied on the old place is
+  // through with it before the move, and who pins afterwards sees the new one.
+  std::atomic<uint64_t> pins_and_movers_{0};
+
   mutable std::mutex mutex_;  // Guards the rest.
   std::condition_variable left_;
+  std::condition_variable unpinned_;
   std::string reason_;
   UniqueFd event_;
   std::vector<RegionUser*> users_;
