@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -40,6 +41,21 @@ struct AllocateOptions {
   std::string device = {};
 };
 
+// What stands behind a device that a provider can name. `auto` takes GPUs only.
+enum class DeviceClass {
+  kGpu,        // A graphics processor with memory of its own.
+  kProcessor,  // The host's processor in the role of a device, as PoCL offers it.
+  kOther,      // Anything else: a heap, an NVMe drive's memory, an accelerator.
+};
+
+// One device that a provider can allocate from.
+struct ProviderDevice {
+  std::string name;         // What AllocateOptions::device takes.
+  std::string description;  // The device's own name, for a person: "NVIDIA H200". May be empty.
+  std::string pci_address;  // "0000:17:00.0"; empty where it is no PCI device, or nobody says.
+  DeviceClass device_class = DeviceClass::kOther;
+};
+
 class Provider {
  public:
   virtual ~Provider() = default;
@@ -52,6 +68,10 @@ class Provider {
   // where there is one, the remedy; its code is kUnavailable where the machine lacks something,
   // kPermissionDenied where only rights are missing, kFailedPrecondition where a setting is.
   virtual absl::StatusOr<std::string> Probe() = 0;
+
+  // The devices that AllocateOptions::device can name, in the provider's own order. Empty where
+  // nothing is usable, and for memory that has no devices to choose from: the default.
+  virtual std::vector<ProviderDevice> Devices() { return {}; }
 
   // A new region of zero bytes, owned by the caller.
   //
