@@ -18,7 +18,7 @@ struct Account {
   uint64_t returning = 0;    // Unreferenced, waiting for the rest of its slab.
   uint64_t open = 0;         // Posted, or under the packing cursor.
   uint64_t used = 0;         // Referenced by queued pieces or by frags that the user holds.
-  uint64_t staged = 0;       // Being copied because the device cannot be written directly.
+  uint64_t staged = 0;       // Taken; their bytes are on the way there through host memory.
   uint64_t quarantined = 0;  // Taken out of use after a revoke.
 
   uint64_t sum() const { return free + returning + open + used + staged + quarantined; }

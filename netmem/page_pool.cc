@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<PagePool>> PagePool::Create(const MemoryProvider&
   absl::Status sizes = CheckSizes(provider, post_bytes);
   if (!sizes.ok()) return sizes;
   std::unique_ptr<PagePool> pool(new PagePool(provider, post_bytes));
-  if (!pool->refs_.ok() || !pool->live_.ok() || !pool->next_.ok()) {
+  if (!pool->refs_.ok() || !pool->live_.ok() || !pool->next_.ok() || !pool->staged_refs_.ok()) {
     return absl::ResourceExhaustedError(
         absl::StrCat("no address space for the bookkeeping of ", pool->net_iov_count_,
                      " net_iovs; bind less or choose larger net_iovs"));
@@ -60,7 +60,8 @@ PagePool::PagePool(const MemoryProvider& provider, uint32_t post_bytes)
       net_iov_count_(slab_count_ << slab_shift_),
       refs_(net_iov_count_),
       live_(slab_count_),
-      next_(slab_count_) {}
+      next_(slab_count_),
+      staged_refs_(net_iov_count_) {}
 
 uint32_t PagePool::TakeAcrossRuns(uint32_t bytes, std::span<Piece> out) {
   if (bytes == 0) return 0;
@@ -146,7 +147,22 @@ Piece PagePool::Split(Piece& piece, uint32_t bytes) {
   return rest;
 }
 
+void PagePool::Stage(const Piece& piece) {
+  const uint32_t last = LastIndex(piece);
+  for (uint32_t index = piece.netmem.index(); index <= last; ++index) {
+    if (staged_refs_[index]++ == 0) ++staged_net_iovs_;
+  }
+}
+
+void PagePool::Unstage(const Piece& piece) {
+  const uint32_t last = LastIndex(piece);
+  for (uint32_t index = piece.netmem.index(); index <= last; ++index) {
+    if (--staged_refs_[index] == 0) --staged_net_iovs_;
+  }
+}
+
 void PagePool::TopUp() {
+  if (!posting_) return;
   while (posted_bytes() < post_bytes_ && window_count_ < kPostedRunsMax) {
     if (window_first_ + window_count_ == kPostedRunsMax) {
       // The array's end is reached, and its start is free: window_first_ is above 0 here.

@@ -19,6 +19,7 @@
 //   1. Each net_iov is in exactly one state, and the account's sum is the total:
 //      open       in the posted window, or under the packing cursor;
 //      used       outside the window, with references;
+//      staged     used, and a piece in it is still on its way to the device;
 //      returning  no references, in a slab that other net_iovs still keep from the stack;
 //      free       no references, in a slab on the stack or never used yet.
 //   2. refs[i] = pieces that touch net_iov i, + 1 while it is open.
@@ -165,6 +166,20 @@ class PagePool {
   const MemoryProvider& provider() const { return provider_; }
   const PagePoolStats& stats() const { return stats_; }
 
+  // Between taking a piece and the moment when its bytes have arrived on the device, which a copy
+  // engine brings there: its net_iovs are in the state `staged`. Each Stage() has its Unstage(); a
+  // piece may be put back only when it is not staged.
+  void Stage(const Piece& piece);
+  void Unstage(const Piece& piece);
+
+  // Posts nothing any more: closes the window and leaves it so. What is out stays valid and can
+  // come back. For memory that is being removed.
+  void StopPosting() {
+    posting_ = false;
+    CloseWindow();
+  }
+  bool posting() const { return posting_; }
+
   // The account by the counters (cheap, owning thread), and the same by looking at every net_iov
   // (tests and tear-down); the two agree at every quiescent point, or Audit() says where not.
   Account account() const;
@@ -212,6 +227,7 @@ class PagePool {
   bool PostFrom(uint32_t first_index, uint32_t count);
   void AppendRun(uint64_t offset, uint32_t bytes);
   uint64_t open_count() const;
+  uint64_t staged_count() const;
   absl::Status AuditWindow() const;
   absl::Status AuditSlabs() const;
 
@@ -236,7 +252,10 @@ class PagePool {
   LazyArray<uint32_t> refs_;
   LazyArray<uint16_t> live_;  // Per slab.
   LazyArray<uint32_t> next_;  // Per slab: the slab below it on the stack, plus 1; 0 ends the stack.
-  uint32_t stack_top_ = 0;    // Slab + 1; 0 is an empty stack.
+  LazyArray<uint32_t> staged_refs_;  // Per net_iov: pieces whose bytes are still being copied.
+  uint64_t staged_net_iovs_ = 0;     // That have such a piece.
+  bool posting_ = true;
+  uint32_t stack_top_ = 0;  // Slab + 1; 0 is an empty stack.
   uint32_t stack_count_ = 0;
   uint32_t fresh_ = 0;           // Slabs from here on were never used.
   uint32_t returning_scan_ = 0;  // Where the slow path looks next.

@@ -18,13 +18,22 @@ uint64_t PagePool::open_count() const {
   return open;
 }
 
+// The net_iov under the cursor counts as open, whatever pieces it has.
+uint64_t PagePool::staged_count() const {
+  const Run& front = window_[window_first_];
+  const bool inside = front.bytes != 0 && (front.offset & net_iov_mask_) != 0;
+  const bool cursor_staged = inside && staged_refs_[front.offset >> net_iov_shift_] != 0;
+  return staged_net_iovs_ - (cursor_staged ? 1 : 0);
+}
+
 Account PagePool::account() const {
   Account account;
   account.total = net_iov_count_;
   account.free = uint64_t{stack_count_ + (slab_count_ - fresh_)} << slab_shift_;
   account.open = open_count();
-  account.used = stats_.hold.value() - stats_.release.value();
-  account.returning = account.total - account.free - account.open - account.used;
+  account.staged = staged_count();
+  account.used = stats_.hold.value() - stats_.release.value() - account.staged;
+  account.returning = account.total - account.free - account.open - account.used - account.staged;
   return account;
 }
 
@@ -62,10 +71,16 @@ absl::Status PagePool::AuditSlabs() const {
   Account seen = {.total = net_iov_count_, .open = open_count()};
   const uint32_t per_slab = 1u << slab_shift_;
   uint64_t live_sum = 0;
+  uint64_t staged_sum = 0;
   for (uint32_t slab = 0; slab < fresh_; ++slab) {
     uint32_t live = 0;
     for (uint32_t i = slab << slab_shift_; i < (slab + 1) << slab_shift_; ++i) {
       live += refs_[i] != 0;
+      if (staged_net_iovs_ == 0 || staged_refs_[i] == 0) continue;
+      ++staged_sum;
+      if (refs_[i] == 0) {
+        return absl::InternalError(absl::StrCat("net_iov ", i, " is staged without reference"));
+      }
     }
     if (live != live_[slab]) {
       return absl::InternalError(absl::StrCat("slab ", slab, " counts ", live_[slab],
@@ -75,7 +90,12 @@ absl::Status PagePool::AuditSlabs() const {
     live_sum += live;
   }
   seen.free += uint64_t{slab_count_ - fresh_} << slab_shift_;
-  seen.used = live_sum - seen.open;
+  if (staged_sum != staged_net_iovs_) {
+    return absl::InternalError(absl::StrCat("the pool counts ", staged_net_iovs_,
+                                            " staged net_iovs, and ", staged_sum, " are"));
+  }
+  seen.staged = staged_count();
+  seen.used = live_sum - seen.open - seen.staged;
 
   uint32_t stacked = 0;
   for (uint32_t top = stack_top_; top != 0 && stacked <= slab_count_; top = next_[top - 1]) {

@@ -81,6 +81,7 @@ absl::StatusOr<std::unique_ptr<Attachment>> Attachment::Create(const Region& reg
 
   std::unique_ptr<Attachment> attachment(
       new Attachment(region, importer, staged ? reason : std::string()));
+  const std::unique_lock<std::mutex> places = region.life()->LockPlaces();
   if (region.cpu_visible()) {
     absl::Status mapped = attachment->MapMemory(region);
     if (!mapped.ok()) return mapped;
@@ -111,6 +112,11 @@ absl::Status Attachment::MapMemory(const Region& region) {
       DmaMapping::Create(*std::move(memory), region.paging());
   if (!mapping.ok()) return mapping.status();
   mapping_ = *std::move(mapping);
+  for (const RegionPlace& place : region.EvictedPlaces()) {
+    mapping_->Withdraw(place.offset, place.bytes);
+    absl::Status away = mapping_->PutBack(place);
+    if (!away.ok()) return away;
+  }
   return absl::OkStatus();
 }
 
@@ -135,9 +141,18 @@ absl::StatusOr<DmaEngine*> Attachment::CreateEngine(const Region& region, DmaMap
     engine = *std::move(created);
   }
   const std::lock_guard<std::mutex> lock(engines_mutex_);
-  if (revoked()) return status();
+  if (revoked()) {
+    return absl::AbortedError(absl::StrCat("the attachment of region ", region_id_, " to \"",
+                                           importer_.name, "\" was revoked"));
+  }
   engines_.push_back(std::move(engine));
   return engines_.back().get();
+}
+
+void Attachment::EndEngine(DmaEngine* engine) {
+  (void)engine->Fence();
+  const std::lock_guard<std::mutex> lock(engines_mutex_);
+  std::erase_if(engines_, [engine](const auto& owned) { return owned.get() == engine; });
 }
 
 void Attachment::TakeAway() {
@@ -148,15 +163,11 @@ void Attachment::TakeAway() {
 }
 
 void Attachment::Withdraw(uint64_t offset, uint64_t bytes) {
-  if (mapping_ != nullptr) mapping_->Withdraw(offset, bytes);
+  DEVMEM_CHECK(mapping_ != nullptr, "memory moves that no processor can map");
+  mapping_->Withdraw(offset, bytes);
 }
 
-absl::Status Attachment::PutBack(const RegionPlace& place) {
-  if (mapping_ == nullptr) return absl::OkStatus();
-  absl::Status back = mapping_->PutBack(place);
-  if (!back.ok()) revoked_.store(true, std::memory_order_release);
-  return back;
-}
+absl::Status Attachment::PutBack(const RegionPlace& place) { return mapping_->PutBack(place); }
 
 void Attachment::Notify() {
   if (importer_.on_event) importer_.on_event();

@@ -84,13 +84,17 @@ class Attachment final : private RegionUser {
   DmaMapping& mapping();
 
   // For a staged attachment: an engine that copies from `staging`, which outlives it, into
-  // `region`, the one that is attached. One for each rx queue; it lives as long as the attachment.
-  // Control thread. Errors: the provider's; status().
+  // `region`, the one that is attached. One for each rx queue; it lives as long as the attachment,
+  // or until EndEngine(). Control thread. Errors: the provider's; kAborted.
   absl::StatusOr<DmaEngine*> CreateEngine(const Region& region, DmaMapping& staging);
+  // Waits until the engine copies nothing any more, and destroys it.
+  void EndEngine(DmaEngine* engine);
 
   // OK while the region can be used: RegionLife::status(). Any thread.
   absl::Status status() const { return life_->status(); }
   RegionPhase phase() const { return life_->phase(); }
+  // Whether anything of this is no longer as it was at Create(): a NIC's thread asks it often.
+  bool going() const { return !life_->live() || revoked(); }
 
   // Ends this importer's access to the memory, whatever it is doing: DmaMapping::Revoke().
   void Revoke() { TakeAway(); }

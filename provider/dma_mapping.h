@@ -100,8 +100,16 @@ class DmaMapping {
     if (!to.empty()) std::memcpy(to.data(), from, to.size());
   }
 
-  // Zeroes bytes that the region's owner must not see.
-  void Scrub(uint64_t offset, size_t bytes) { std::memset(At(offset, bytes), 0, bytes); }
+  // Zeroes bytes that the region's owner must not see, wherever they lie: it waits for a move, and
+  // brings back what was evicted since. What cannot be brought back keeps them.
+  void Scrub(uint64_t offset, size_t bytes) {
+    uint64_t before;
+    do {
+      before = generation();
+      if (!Resident(offset, bytes)) return;
+      std::memset(At(offset, bytes), 0, bytes);
+    } while (!Landed(before) && !revoked());
+  }
 
   // Read before an access and given to Landed() after it. The acquire pairs with the stores of
   // Revoke() and Withdraw(), and keeps the access that follows below this load.

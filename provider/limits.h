@@ -3,6 +3,7 @@
 // tests and by whoever prints a bound; constants only.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -24,6 +25,10 @@ inline constexpr size_t kRegionLabelBytesMax = 249;
 // last one of a region may be shorter. A huge page: small enough that a fault copies for less than
 // a millisecond, large enough that 1 TiB has half a million blocks.
 inline constexpr uint64_t kPagingBlockBytes = kHugePageBytes;
+
+// How long a move waits for short-term pins when its exporter does not say: a pin lasts for one
+// look at a table, or for one copy.
+inline constexpr std::chrono::nanoseconds kPinPatienceDefault = std::chrono::seconds(1);
 
 // The most copies in one batch of a DMA engine: what one poll of a queue can bring, each frame's
 // pieces cut once more where staging and region do not line up.

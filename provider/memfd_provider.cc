@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "provider/limits.h"
 #include "provider/mapped_memory.h"
+#include "provider/movable_region.h"
 #include "provider/posix_error.h"
 
 namespace devmem {
@@ -26,13 +27,33 @@ namespace {
 
 class MemfdRegion final : public Region {
  public:
-  explicit MemfdRegion(RegionTraits traits) : Region(std::move(traits)) {}
+  // `hidden` is the file of a region that has no handle to pass on.
+  MemfdRegion(RegionTraits traits, UniqueFd hidden)
+      : Region(std::move(traits)), hidden_(std::move(hidden)) {}
 
  private:
   absl::StatusOr<MappedMemory> Map(MapAccess access) const override {
-    return MappedMemory::MapFile(fd(), size_bytes(), access);
+    return MappedMemory::MapFile(hidden_.valid() ? hidden_.get() : fd(), size_bytes(), access);
   }
+
+  const UniqueFd hidden_;
 };
+
+std::unique_ptr<Region> MakeMemfdRegion(RegionTraits traits, UniqueFd fd) {
+  if (traits.attachment_kind != AttachmentKind::kMayRevoke) {
+    traits.fd = std::move(fd);
+    return std::make_unique<MemfdRegion>(std::move(traits), UniqueFd());
+  }
+  traits.local_because =
+      "it may be revoked, and could not be taken back from another process that maps it";
+  return std::make_unique<MemfdRegion>(std::move(traits), std::move(fd));
+}
+
+absl::StatusOr<std::unique_ptr<Region>> AllocateMovable(RegionTraits traits) {
+  if (traits.page_bytes == kSmallPageBytes) return MakeMovableRegion(std::move(traits), 0);
+  return absl::FailedPreconditionError(
+      "memory of huge pages does not move here: ask for small pages, or for a kind that is pinned");
+}
 
 uint64_t MachineBytes() {
   return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
@@ -139,18 +160,20 @@ absl::StatusOr<std::unique_ptr<Region>> MemfdProvider::Allocate(const AllocateOp
   if (checked.ok()) checked = CheckLabel(options.label);
   if (!checked.ok()) return checked;
 
+  RegionTraits traits{.provider_name = name(),
+                      .label = options.label,
+                      .size_bytes = options.bytes,
+                      .page_bytes = page_bytes,
+                      .attachment_kind = options.kind,
+                      .policy = options.policy,
+                      .fd = {}};
+  if (options.kind == AttachmentKind::kMayMove) return AllocateMovable(std::move(traits));
   absl::StatusOr<UniqueFd> fd = OpenMemfd(options);
   if (!fd.ok()) return fd.status();
   const absl::Status sized = SizeAndSeal(fd->get(), options);
   if (!sized.ok()) return sized;
 
-  return std::make_unique<MemfdRegion>(RegionTraits{.provider_name = name(),
-                                                    .label = options.label,
-                                                    .size_bytes = options.bytes,
-                                                    .page_bytes = page_bytes,
-                                                    .attachment_kind = AttachmentKind::kPinned,
-                                                    .policy = options.policy,
-                                                    .fd = *std::move(fd)});
+  return MakeMemfdRegion(std::move(traits), *std::move(fd));
 }
 
 }  // namespace devmem

@@ -80,12 +80,13 @@ absl::Status Region::Remove(const std::string& reason, std::chrono::nanoseconds 
                                                   " ns had run out; they were revoked"));
 }
 
-absl::Status Region::Move() {
+absl::Status Region::Move(std::chrono::nanoseconds /*pin_patience*/) {
   return absl::FailedPreconditionError(
       absl::StrCat(Describe(), " does not move: it was not allocated as memory that may"));
 }
 
-absl::Status Region::Evict(uint64_t /*offset*/, uint64_t /*bytes*/) {
+absl::Status Region::Evict(uint64_t /*offset*/, uint64_t /*bytes*/,
+                           std::chrono::nanoseconds /*pin_patience*/) {
   return absl::FailedPreconditionError(
       absl::StrCat(Describe(), " cannot be evicted: it was not allocated as memory that may move"));
 }

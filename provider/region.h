@@ -10,11 +10,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "provider/attachment_rules.h"
 #include "provider/import_policy.h"
+#include "provider/limits.h"
 #include "provider/mapped_memory.h"
 #include "provider/region_life.h"
 #include "provider/unique_fd.h"
@@ -102,14 +104,21 @@ class Region {
   // Tells importers that the region is going: the first half of Remove().
   void BeginRemoval(const std::string& reason) { life_->BeginRemoval(reason); }
 
-  // Moves the bytes to another place. Attached importers go on there. kFailedPrecondition for
-  // memory that does not move, kResourceExhausted when there is no other place; the region is then
-  // as before.
-  virtual absl::Status Move();
+  // Moves the bytes to another place. Attached importers go on there. Whoever has pinned the region
+  // for a short time is waited for, `pin_patience` at most. kFailedPrecondition for memory that
+  // does not move, kResourceExhausted when there is no other place, kUnavailable when it stayed
+  // pinned; the region is then as before. kAborted when it was, or had to be, revoked.
+  virtual absl::Status Move(std::chrono::nanoseconds pin_patience);
+  absl::Status Move() { return Move(kPinPatienceDefault); }
 
-  // Moves a range (rounded outwards to what the region pages by) out of device memory, until an
-  // importer's next access brings it back. Errors as Move(), and kOutOfRange.
-  virtual absl::Status Evict(uint64_t offset, uint64_t bytes);
+  // Moves a range (rounded outwards to blocks of kPagingBlockBytes) out of device memory, until an
+  // importer's next access brings it back. Errors as Move(), and kOutOfRange. Where memory runs out
+  // in the middle, the blocks before it are evicted.
+  virtual absl::Status Evict(uint64_t offset, uint64_t bytes,
+                             std::chrono::nanoseconds pin_patience);
+  absl::Status Evict(uint64_t offset, uint64_t bytes) {
+    return Evict(offset, bytes, kPinPatienceDefault);
+  }
 
   // Shared with everything made from the region.
   const std::shared_ptr<RegionLife>& life() const { return life_; }
@@ -131,6 +140,9 @@ class Region {
   // An engine that copies from `staging` into this region, for one rx queue. `staging` outlives it.
   // The default refuses: memory that the CPU can map needs none.
   virtual absl::StatusOr<std::unique_ptr<DmaEngine>> CreateDmaEngine(DmaMapping& staging) const;
+
+  // The parts that are evicted now, for a user who has just mapped the region; under LockPlaces().
+  virtual std::vector<RegionPlace> EvictedPlaces() const { return {}; }
 
   // Who brings evicted bytes back, for memory that may move; shared with the attachments.
   virtual std::shared_ptr<PagingSource> paging() const { return nullptr; }

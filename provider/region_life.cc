@@ -56,12 +56,18 @@ void RegionLife::Leave(RegionUser* user) {
   const auto found = std::find(users_.begin(), users_.end(), user);
   DEVMEM_CHECK(found != users_.end(), "a region is left by a user who is not there");
   users_.erase(found);
-  if (users_.empty()) left_.notify_all();
+  if (CountLocked() == 0) left_.notify_all();
 }
 
 size_t RegionLife::user_count() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return users_.size();
+  return CountLocked();
+}
+
+size_t RegionLife::CountLocked() const {
+  return static_cast<size_t>(
+      std::count_if(users_.begin(), users_.end(),
+                    [](const RegionUser* user) { return user->holds_up_removal(); }));
 }
 
 void RegionLife::BeginRemoval(const std::string& reason) {
@@ -83,7 +89,7 @@ void RegionLife::Revoke(const std::string& reason) {
 
 bool RegionLife::WaitForUsers(std::chrono::nanoseconds patience) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return left_.wait_for(lock, patience, [this] { return users_.empty(); });
+  return left_.wait_for(lock, patience, [this] { return CountLocked() == 0; });
 }
 
 void RegionLife::ForEachUser(const std::function<void(RegionUser&)>& visit) {

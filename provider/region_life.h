@@ -52,6 +52,9 @@ class RegionUser {
   // The range lies here now. OK, or why the place cannot be mapped; then the user was taken away.
   virtual absl::Status PutBack(const RegionPlace& place) = 0;
 
+  // Whether a removal waits for this user to leave by itself. A look at the bytes does not count.
+  virtual bool holds_up_removal() const { return true; }
+
   // Something about the region changed (phase, place): a note to somebody who waits, as a rule one
   // write to an eventfd. Does not block.
   virtual void Notify() {}
@@ -81,6 +84,7 @@ class RegionLife {
   // Takes a user in, who must Leave() before it goes. Refused with status() unless live.
   absl::Status Join(RegionUser* user);
   void Leave(RegionUser* user);
+  // Those that hold up a removal.
   size_t user_count() const;
 
   // No further user is taken in; those that are there are told. Nothing when not live.
@@ -90,8 +94,15 @@ class RegionLife {
   // Revoking again is harmless; the first reason stays.
   void Revoke(const std::string& reason);
 
-  // Waits until there is no user left; false when `patience` ran out first.
+  // Waits until no user holds up a removal; false when `patience` ran out first.
   bool WaitForUsers(std::chrono::nanoseconds patience);
+
+  // Held by whoever changes where the bytes lie, from the first Withdraw() to the last PutBack(),
+  // and by whoever maps them and joins: a user either is told of a move or finds it made. Taken
+  // before every other lock of the region.
+  [[nodiscard]] std::unique_lock<std::mutex> LockPlaces() {
+    return std::unique_lock<std::mutex>(places_mutex_);
+  }
 
   // Calls `visit` for each user under the life's lock, so that none comes or goes meanwhile.
   void ForEachUser(const std::function<void(RegionUser&)>& visit);
@@ -118,6 +129,7 @@ class RegionLife {
   static constexpr uint32_t PinsOf(uint64_t word) { return static_cast<uint32_t>(word); }
 
   absl::Status StatusLocked() const;
+  size_t CountLocked() const;
   void AnnounceLocked();
 
   const std::string description_;
@@ -129,6 +141,7 @@ class RegionLife {
   // through with it before the move, and who pins afterwards sees the new one.
   std::atomic<uint64_t> pins_and_movers_{0};
 
+  std::mutex places_mutex_;
   mutable std::mutex mutex_;  // Guards the rest.
   std::condition_variable left_;
   std::condition_variable unpinned_;

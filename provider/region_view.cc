@@ -2,6 +2,7 @@
 // See region_view.h.
 #include "provider/region_view.h"
 
+#include <mutex>
 #include <utility>
 
 #include "provider/check.h"
@@ -30,6 +31,7 @@ class RegionView::Look final : public RegionUser {
     const bool swapped = memory_.CoverWithScratch(0, memory_.bytes());
     DEVMEM_CHECK(swapped, "the kernel refused to take a region from its view");
   }
+  bool holds_up_removal() const override { return false; }
   // It only reads, and until PutBack() the bytes stay where it reads them.
   void Withdraw(uint64_t /*offset*/, uint64_t /*bytes*/) override {}
   absl::Status PutBack(const RegionPlace& place) override {
@@ -47,6 +49,7 @@ class RegionView::Look final : public RegionUser {
 };
 
 absl::StatusOr<RegionView> RegionView::Map(const Region& region) {
+  const std::unique_lock<std::mutex> places = region.life()->LockPlaces();
   absl::StatusOr<MappedMemory> memory = region.Map(MapAccess::kReadOnly);
   if (!memory.ok()) return memory.status();
   auto look = std::make_shared<Look>(*std::move(memory), region.life());

@@ -1,20 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // RegionWriter: stores bytes that lie in host memory at an offset of a region, for whoever receives
 // by other means than a NIC of ours (the copy backend). It is the narrow side of DmaMapping: it can
-// write and nothing else, and no address comes out. Called by one thread at a time.
+// write and nothing else, and no address comes out. Memory that the processor cannot map is written
+// by its DMA engine, one call at a time. Called by one thread at a time.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
+#include "absl/status/statusor.h"
 #include "provider/attachment.h"
+#include "provider/region.h"
 
 namespace devmem {
 
-// A value that borrows an attachment, which outlives it.
+// Movable. The attachment outlives it.
 class RegionWriter {
  public:
-  explicit RegionWriter(Attachment& attachment) : mapping_(&attachment.mapping()) {}
+  // `region` is the one that `attachment` attaches. Errors: those of Attachment::CreateEngine(),
+  // and of the staging memory.
+  static absl::StatusOr<RegionWriter> Create(const Region& region, Attachment& attachment);
+
+  ~RegionWriter();
+  RegionWriter(RegionWriter&&) noexcept;
+  RegionWriter& operator=(RegionWriter&&) noexcept;
 
   // Copies `bytes` to `offset`, in bytes from the region's start. False when the region was revoked
   // before or meanwhile: the bytes are lost then, and nobody may be told that they landed. A range
@@ -22,7 +32,12 @@ class RegionWriter {
   bool Write(uint64_t offset, std::span<const uint8_t> bytes);
 
  private:
-  DmaMapping* mapping_;
+  struct Staging;
+
+  RegionWriter(DmaMapping* mapping, std::unique_ptr<Staging> staging);
+
+  DmaMapping* mapping_;               // Null for memory that is staged.
+  std::unique_ptr<Staging> staging_;  // Null for memory that is not.
 };
 
 }  // namespace devmem

@@ -22,7 +22,7 @@ TEST(RegionWriterTest, BytesLandAtTheirOffsetAndNowhereElse) {
   const auto attachment = MakeAttachment(*region);
   const auto view = RegionView::Map(*region);
   ASSERT_TRUE(view.ok()) << view.status();
-  RegionWriter writer(*attachment);
+  RegionWriter writer = *RegionWriter::Create(*region, *attachment);
   ASSERT_TRUE(writer.Write(kRegionBytes - kBytes.size(), kBytes));
   for (uint64_t i = 0; i < kRegionBytes; ++i) {
     const uint64_t from_end = kRegionBytes - i;
@@ -36,7 +36,7 @@ TEST(RegionWriterTest, AWriteAfterRevocationSaysSoAndTheRegionKeepsItsBytes) {
   const auto attachment = MakeAttachment(*region);
   const auto view = RegionView::Map(*region);
   ASSERT_TRUE(view.ok()) << view.status();
-  RegionWriter writer(*attachment);
+  RegionWriter writer = *RegionWriter::Create(*region, *attachment);
   attachment->Revoke();
   EXPECT_FALSE(writer.Write(0, kBytes));
   EXPECT_EQ(view->bytes()[0], 0);
@@ -45,7 +45,7 @@ TEST(RegionWriterTest, AWriteAfterRevocationSaysSoAndTheRegionKeepsItsBytes) {
 TEST(RegionWriterDeathTest, AWriteBeyondTheRegionStopsTheProgram) {
   const auto region = MakeRegion(kRegionBytes);
   const auto attachment = MakeAttachment(*region);
-  RegionWriter writer(*attachment);
+  RegionWriter writer = *RegionWriter::Create(*region, *attachment);
   EXPECT_DEATH((void)writer.Write(kRegionBytes - 2, kBytes), "a DMA range lies outside its region");
 }
 

@@ -78,7 +78,9 @@ absl::StatusOr<CopyCore::Bound> CopyCore::Fill(const Binding& binding, const Reg
   for (const uint32_t index : binding.queues()) {
     const absl::StatusOr<MemoryProvider> memory = binding.ProviderFor(index);
     if (!memory.ok()) return memory.status();
-    auto queue = CopyQueue::Create(index, *memory, *bound.attachment, &stats_);
+    absl::StatusOr<RegionWriter> writer = RegionWriter::Create(region, *bound.attachment);
+    if (!writer.ok()) return writer.status();
+    auto queue = CopyQueue::Create(index, *memory, *std::move(writer), &stats_);
     if (!queue.ok()) return queue.status();
     bound.queues.push_back(*std::move(queue));
   }
@@ -87,6 +89,11 @@ absl::StatusOr<CopyCore::Bound> CopyCore::Fill(const Binding& binding, const Reg
 
 absl::Status CopyCore::Unbind(BindingId id) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (gone_.erase(id) != 0) return absl::OkStatus();
+  return UnbindLocked(id);
+}
+
+absl::Status CopyCore::UnbindLocked(BindingId id) {
   const absl::Status unbound = table_.Unbind(id);
   if (!unbound.ok()) return unbound;
   const auto found = bound_.find(id);
@@ -98,34 +105,57 @@ absl::Status CopyCore::Unbind(BindingId id) {
   return absl::OkStatus();
 }
 
+void CopyCore::LookAfterRegions() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (auto next = bound_.begin(); next != bound_.end();) {
+    const auto [id, bound] = std::pair(next->first, &next->second);
+    ++next;  // UnbindLocked() erases this one.
+    if (!bound->attachment->going()) continue;
+    const absl::Status why = bound->attachment->status();
+    bool ends = bound->attachment->revoked() || absl::IsAborted(why);
+    if (!ends) {
+      for (const auto& queue : bound->queues) queue->StopPosting();
+      ends = AccountLocked(*bound).idle();
+    }
+    if (!ends) continue;
+    (void)UnbindLocked(id);
+    gone_[id] = absl::AbortedError(absl::StrCat("binding ", id, " has ended: ", why.message()));
+  }
+}
+
+absl::Status CopyCore::BindingStatus(BindingId id) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return StatusLocked(id);
+}
+
+absl::Status CopyCore::StatusLocked(BindingId id) const {
+  const auto gone = gone_.find(id);
+  if (gone != gone_.end()) return gone->second;
+  const auto found = bound_.find(id);
+  if (found != bound_.end()) return found->second.attachment->status();
+  return absl::NotFoundError(
+      absl::StrCat("there is no binding ", id, "; it was unbound before or never made"));
+}
+
+Account CopyCore::AccountLocked(const Bound& bound) {
+  Account sum;
+  for (const auto& queue : bound.queues) sum += queue->account();
+  return sum;
+}
+
 absl::StatusOr<Account> CopyCore::account(BindingId id) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = bound_.find(id);
-  if (found == bound_.end()) {
-    return absl::NotFoundError(absl::StrCat("there is no binding ", id));
-  }
-  Account sum;
-  for (const auto& queue : found->second.queues) {
-    const Account one = queue->account();
-    sum.total += one.total;
-    sum.free += one.free;
-    sum.returning += one.returning;
-    sum.open += one.open;
-    sum.used += one.used;
-    sum.staged += one.staged;
-    sum.quarantined += one.quarantined;
-  }
-  return sum;
+  if (found == bound_.end()) return StatusLocked(id);
+  return AccountLocked(found->second);
 }
 
 absl::StatusOr<std::shared_ptr<CopyQueue>> CopyCore::QueueOf(BindingId id,
                                                              std::optional<uint32_t> queue) const {
   const std::lock_guard<std::mutex> lock(mutex_);
+  const absl::Status usable = StatusLocked(id);
+  if (!usable.ok()) return usable;
   const auto found = bound_.find(id);
-  if (found == bound_.end()) {
-    return absl::NotFoundError(
-        absl::StrCat("there is no binding ", id, "; it was unbound before or never made"));
-  }
   if (!queue.has_value()) return found->second.queues.front();
   for (const auto& candidate : found->second.queues) {
     if (candidate->index() == *queue) return candidate;

@@ -45,6 +45,10 @@ class CopyCore {
 
   absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options);
   absl::Status Unbind(BindingId id);
+  // Ends bindings whose region was revoked, or is being removed and has drained.
+  void LookAfterRegions();
+  // As Session::BindingStatus().
+  absl::Status BindingStatus(BindingId id) const;
   absl::StatusOr<Account> account(BindingId id) const;
 
   // The queue of a binding that a listener or a connection asks for; the first if it does not say.
@@ -83,6 +87,9 @@ class CopyCore {
       : clock_(clock), threading_(threading), epoll_(std::move(epoll)) {}
 
   absl::StatusOr<Bound> Fill(const Binding& binding, const Region& region);
+  absl::Status UnbindLocked(BindingId id);
+  absl::Status StatusLocked(BindingId id) const;
+  static Account AccountLocked(const Bound& bound);
   CopyQueue* QueueOfLane(uint16_t lane) const;
   void Rearm();
 
@@ -95,6 +102,7 @@ class CopyCore {
   mutable std::mutex mutex_;  // Guards everything below.
   BindingTable table_{kQueues};
   std::map<BindingId, Bound> bound_;
+  std::map<BindingId, absl::Status> gone_;  // Ended by an exporter, not yet unbound; and why.
   std::map<uint16_t, std::shared_ptr<CopyQueue>> by_lane_;
   std::set<int> muted_;
 };

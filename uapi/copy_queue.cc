@@ -30,7 +30,7 @@ ssize_t ReceiveInto(int socket, std::span<uint8_t> to) {
 
 absl::StatusOr<std::unique_ptr<CopyQueue>> CopyQueue::Create(uint32_t index,
                                                              const MemoryProvider& memory,
-                                                             Attachment& attachment,
+                                                             RegionWriter writer,
                                                              CopyStats* stats) {
   absl::StatusOr<std::unique_ptr<PagePool>> pool = PagePool::Create(memory, kCopyBounceBytes);
   if (!pool.ok()) return pool.status();
@@ -39,16 +39,16 @@ absl::StatusOr<std::unique_ptr<CopyQueue>> CopyQueue::Create(uint32_t index,
   absl::StatusOr<TokenTable> tokens = TokenTable::Create(TokenTable::NextLane(), capacity);
   if (!tokens.ok()) return tokens.status();
   return std::unique_ptr<CopyQueue>(
-      new CopyQueue(index, memory, attachment, stats, *std::move(pool), *std::move(tokens)));
+      new CopyQueue(index, memory, std::move(writer), stats, *std::move(pool), *std::move(tokens)));
 }
 
-CopyQueue::CopyQueue(uint32_t index, const MemoryProvider& memory, Attachment& attachment,
+CopyQueue::CopyQueue(uint32_t index, const MemoryProvider& memory, RegionWriter writer,
                      CopyStats* stats, std::unique_ptr<PagePool> pool, TokenTable tokens)
     : index_(index),
       region_id_(memory.region_id),
       lane_(tokens.lane()),
       stats_(stats),
-      writer_(attachment),
+      writer_(std::move(writer)),
       pool_(std::move(pool)),
       tokens_(std::move(tokens)),
       bounce_(kCopyBounceBytes) {}
@@ -89,7 +89,7 @@ CopyQueue::Received CopyQueue::CopyIn(uint32_t bytes, std::span<Frag> frags) {
   for (uint32_t i = 0; i < pieces; ++i) {
     const Piece& piece = pieces_[i];
     const uint64_t offset = pool_->RegionOffset(piece);
-    landed &= writer_.Write(offset, std::span(bounce_).subspan(done, piece.length_bytes));
+    landed &= writer_->Write(offset, std::span(bounce_).subspan(done, piece.length_bytes));
     done += piece.length_bytes;
     frags[i] = Frag{.region_id = region_id_, .length_bytes = piece.length_bytes, .offset = offset};
   }
@@ -126,6 +126,11 @@ void CopyQueue::RemoveSocket(int socket) {
   sockets_.erase(socket);
 }
 
+void CopyQueue::StopPosting() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (pool_->posting()) pool_->StopPosting();
+}
+
 void CopyQueue::Close() {
   const std::lock_guard<std::mutex> lock(mutex_);
   closed_ = true;
@@ -136,6 +141,7 @@ void CopyQueue::Close() {
     stats_->tokens_returned.Add(1);
   }
   pool_->CloseWindow();
+  writer_.reset();
 }
 
 Account CopyQueue::account() const {

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <span>
 #include <vector>
@@ -59,11 +60,11 @@ class CopyQueue {
     int error = 0;  // An errno, for kBroken.
   };
 
-  // `attachment` and `stats` outlive the queue. Errors: those of PagePool and TokenTable.
+  // The attachment behind `writer`, and `stats`, outlive the queue. Errors: those of PagePool and
+  // TokenTable.
   static absl::StatusOr<std::unique_ptr<CopyQueue>> Create(uint32_t index,
                                                            const MemoryProvider& memory,
-                                                           Attachment& attachment,
-                                                           CopyStats* stats);
+                                                           RegionWriter writer, CopyStats* stats);
   CopyQueue(const CopyQueue&) = delete;
   CopyQueue& operator=(const CopyQueue&) = delete;
 
@@ -81,13 +82,15 @@ class CopyQueue {
   bool AddSocket(int socket);
   void RemoveSocket(int socket);
 
+  // The region is being removed: no more bytes go there, what is out drains.
+  void StopPosting();
   // Resets the sockets, ends every token and lets the region go.
   void Close();
 
   Account account() const;
 
  private:
-  CopyQueue(uint32_t index, const MemoryProvider& memory, Attachment& attachment, CopyStats* stats,
+  CopyQueue(uint32_t index, const MemoryProvider& memory, RegionWriter writer, CopyStats* stats,
             std::unique_ptr<PagePool> pool, TokenTable tokens);
 
   uint32_t RoomFor(size_t frags_max);
@@ -100,7 +103,7 @@ class CopyQueue {
 
   mutable std::mutex mutex_;  // Guards everything below.
   bool closed_ = false;
-  RegionWriter writer_;
+  std::optional<RegionWriter> writer_;  // Until it is closed.
   std::unique_ptr<PagePool> pool_;
   TokenTable tokens_;
   std::vector<uint8_t> bounce_;

@@ -40,7 +40,8 @@ class CopyQueueTest : public testing::Test {
   }
 
   void MakeQueue(const MemoryProvider& memory) {
-    auto queue = CopyQueue::Create(3, memory, *attachment_, &stats_);
+    auto queue =
+        CopyQueue::Create(3, memory, *RegionWriter::Create(*region_, *attachment_), &stats_);
     ASSERT_TRUE(queue.ok()) << queue.status();
     queue_ = *std::move(queue);
   }

@@ -31,6 +31,11 @@ class CopySession final : public Session {
     return core_->Bind(region, options);
   }
   absl::Status Unbind(BindingId binding) override { return core_->Unbind(binding); }
+  absl::Status BindingStatus(BindingId binding) override {
+    core_->LookAfterRegions();
+    return core_->BindingStatus(binding);
+  }
+  absl::Status Remove(Region& region, const std::string& reason, Nanos deadline) override;
 
   absl::StatusOr<std::unique_ptr<Listener>> Listen(const ListenOptions& options,
                                                    std::optional<BindingId> binding) override;
@@ -65,6 +70,22 @@ class CopySession final : public Session {
   const std::unique_ptr<CopyCore> core_;
   SessionInfo info_;
 };
+
+absl::Status CopySession::Remove(Region& region, const std::string& reason, Nanos deadline) {
+  region.BeginRemoval(reason);
+  while (true) {
+    core_->LookAfterRegions();
+    const Nanos now = Now();
+    if (region.life()->user_count() == 0 || now >= deadline) {
+      const absl::Status removed = region.Remove(reason, std::chrono::seconds(0));
+      core_->LookAfterRegions();
+      return removed;
+    }
+    (void)Drive();
+    // Whoever holds the rest may give it back on another thread, or in another session.
+    Wait(std::min(deadline, now + kMillisecond));
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Listener>> CopySession::Listen(const ListenOptions& options,
                                                               std::optional<BindingId> binding) {

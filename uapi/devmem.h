@@ -112,6 +112,11 @@ struct RegionOptions {
   std::string provider = "memfd";
   uint64_t bytes = 64 << 20;  // A positive multiple of the page size.
   bool huge_pages = false;    // 2 MiB pages; needs vm.nr_hugepages.
+  // What the exporter promises about the memory while it is attached.
+  AttachmentKind kind = AttachmentKind::kPinned;
+  std::string device = {};  // Which of the provider's devices; empty: the first usable.
+  std::string label = "devmem region";
+  ImportPolicy policy = ImportPolicy::Everyone();
 };
 
 struct BindOptions {
@@ -236,6 +241,15 @@ class Session {
   virtual absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options) = 0;
   // Resets the binding's connections, returns every token, and lets the memory go. kNotFound.
   virtual absl::Status Unbind(BindingId binding) = 0;
+
+  // OK while the binding receives. kFailedPrecondition while its region is being removed: no more
+  // is received, and it ends when everything was given back. kAborted once the region was revoked
+  // or has drained: its connections are reset, its tokens dead. kNotFound.
+  virtual absl::Status BindingStatus(BindingId binding) = 0;
+  // Region::Remove() for a region that this session uses: drives the session until everything was
+  // given back, and revokes at the deadline. OK when it drained, kDeadlineExceeded when somebody
+  // was revoked.
+  virtual absl::Status Remove(Region& region, const std::string& reason, Nanos deadline) = 0;
 
   // Listens; with a binding, installs the flow rule that sends the connections to its queue, and
   // removes it with the listener. Without one, the connections live in host memory (Read() only).

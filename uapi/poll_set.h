@@ -37,6 +37,7 @@ class NewsFlag {
   int fd() const { return event_.get(); }
   void Raise();
   void Lower();
+  bool raised() const { return raised_.load(std::memory_order_relaxed); }
 
  private:
   UniqueFd event_;

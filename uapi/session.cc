@@ -46,7 +46,10 @@ absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& o
   AllocateOptions request;
   request.bytes = options.bytes;
   request.huge_pages = options.huge_pages;
-  request.label = "devmem region";
+  request.kind = options.kind;
+  request.device = options.device;
+  request.label = options.label;
+  request.policy = options.policy;
   return (*provider)->Allocate(request);
 }
 

@@ -32,9 +32,13 @@ ConnectionInfo DescribeConnection(const TcpConnection& connection, uint32_t work
 
 absl::Status EndOf(const TcpConnection& connection) {
   if (connection.close_reason == CloseReason::kNone) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(
-      "the connection to ", EndpointText(connection.flow.remote, connection.flow.remote_port),
-      " ended: ", ToString(connection.close_reason)));
+  const absl::StatusCode code = connection.close_reason == CloseReason::kMemoryGone
+                                    ? absl::StatusCode::kAborted
+                                    : absl::StatusCode::kUnavailable;
+  return absl::Status(
+      code, absl::StrCat("the connection to ",
+                         EndpointText(connection.flow.remote, connection.flow.remote_port),
+                         " ended: ", ToString(connection.close_reason)));
 }
 
 absl::Status RecvNeedsBinding() {

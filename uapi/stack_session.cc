@@ -72,10 +72,9 @@ absl::StatusOr<uint32_t> StackSession::QueueFor(std::optional<BindingId> binding
     }
     return absl::FailedPreconditionError("every queue of the session is bound; bind one less");
   }
-  const Binding* found = stack_->FindBinding(*binding);
-  if (found == nullptr) {
-    return absl::NotFoundError(absl::StrCat("no binding has id ", *binding, " (any more)"));
-  }
+  const absl::Status usable = stack_->BindingStatus(*binding);
+  if (!usable.ok()) return usable;
+  const Binding* const found = stack_->FindBinding(*binding);
   if (!queue.has_value()) return found->queues().front();
   if (std::count(found->queues().begin(), found->queues().end(), *queue) != 0) return *queue;
   return absl::OutOfRangeError(absl::StrCat("queue ", *queue, " is not of binding ", *binding,
@@ -93,11 +92,47 @@ absl::StatusOr<BindingId> StackSession::Bind(const Region& region, const BindOpt
   request.queues = options.queues;
   request.net_iov_bytes = options.net_iov_bytes;
   request.slab_bytes = options.slab_bytes;
+  LookAfterRegions(Now());
   rules_->RemoveUnbound(options.queues);
   return stack_->Bind(region, std::move(request), Now());
 }
 
 absl::Status StackSession::Unbind(BindingId binding) { return stack_->Unbind(binding, Now()); }
+
+absl::Status StackSession::BindingStatus(BindingId binding) {
+  LookAfterRegions(Now());
+  return stack_->BindingStatus(binding);
+}
+
+absl::Status StackSession::Remove(Region& region, const std::string& reason, Nanos deadline) {
+  region.BeginRemoval(reason);
+  while (true) {
+    LookAfterRegions(Now());
+    const Nanos now = Now();
+    if (region.life()->user_count() == 0 || now >= deadline) {
+      const absl::Status removed = region.Remove(reason, std::chrono::seconds(0));
+      LookAfterRegions(now);
+      return removed;
+    }
+    (void)Drive();
+    // Whoever holds the rest may give it back on another thread, or in another session.
+    Wait(std::min(deadline, now + kMillisecond));
+  }
+}
+
+// On an exporter's thread.
+void StackSession::OnRegionEvent() {
+  region_news_.Raise();
+  if (!started_.load(std::memory_order_acquire)) return;
+  for (const auto& thread : threads_) thread->Wake();
+  news_.Raise();
+}
+
+void StackSession::LookAfterRegions(Nanos now) {
+  if (!region_news_.raised()) return;
+  region_news_.Lower();
+  if (stack_->LookAfterRegions(now)) region_news_.Raise();
+}
 
 absl::StatusOr<std::unique_ptr<Listener>> StackSession::Listen(const ListenOptions& options,
                                                                std::optional<BindingId> binding) {
@@ -248,6 +283,7 @@ Nanos StackSession::NextDeadline(Nanos now) const {
 
 bool StackSession::Turn(uint32_t worker, Nanos deadline) {
   const Nanos now = Now();
+  LookAfterRegions(now);
   uint32_t frames = stack_->worker(worker).Run(now);
   if (frames == 0 || ++turn_ % kTurnsBetweenLooks == 0) {
     for (uint32_t other = 0; other < stack_->worker_count(); ++other) {
@@ -266,9 +302,11 @@ bool StackSession::Turn(uint32_t worker, Nanos deadline) {
 uint32_t StackSession::Drive() {
   if (threaded()) {
     news_.Lower();
+    LookAfterRegions(Now());
     return 0;
   }
   const Nanos now = Now();
+  LookAfterRegions(now);
   (void)fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, 0); });
   const uint32_t frames = RunAll(now);
   ForgetGoneQueues();

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,6 +41,8 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
 
   absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options) override;
   absl::Status Unbind(BindingId binding) override;
+  absl::Status BindingStatus(BindingId binding) override;
+  absl::Status Remove(Region& region, const std::string& reason, Nanos deadline) override;
   absl::StatusOr<std::unique_ptr<Listener>> Listen(const ListenOptions& options,
                                                    std::optional<BindingId> binding) override;
   absl::StatusOr<std::unique_ptr<Connection>> Connect(const ConnectOptions& options,
@@ -92,6 +95,8 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   uint32_t RunAll(Nanos now);
   Nanos NextDeadline(Nanos now) const;
   void ForgetGoneQueues();
+  void LookAfterRegions(Nanos now);
+  void OnRegionEvent();
   absl::StatusOr<uint32_t> QueueFor(std::optional<BindingId> binding,
                                     const std::optional<uint32_t>& queue) const;
 
@@ -112,13 +117,17 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   FenceList fences_;  // Inline.
   PollSet poll_set_;
   NewsFlag news_;
-  std::vector<int> fds_;  // Of the queues; -1 where the device is gone.
+  // Raised by exporters' threads; also while a region drains.
+  NewsFlag region_news_;
+  // Of the queues, -1 where the device is gone; then that of region_news_.
+  std::vector<int> fds_;
   uint32_t turn_ = 0;
   // Per worker; touched by its thread only, once it runs.
   std::vector<std::vector<std::shared_ptr<Channel>>> channels_;
   std::vector<std::unique_ptr<FenceList>>
       worker_fences_;  // Threaded: asked by the worker's thread.
   std::vector<std::unique_ptr<WorkerThread>> threads_;
+  std::atomic<bool> started_{false};  // Threaded: threads_ is complete, and may be woken.
 };
 
 }  // namespace devmem

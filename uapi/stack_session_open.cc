@@ -4,6 +4,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -94,6 +95,9 @@ absl::Status StackSession::SetUp(const SessionOptions& options, absl::string_vie
   config.tcp.connections_max = options.connections_max;
   config.tcp.window_bytes_max = options.window_bytes_max;
   config.tcp.secret = *secret;
+  absl::Status news = region_news_.Create();
+  if (!news.ok()) return news;
+  config.on_region_event = [this] { OnRegionEvent(); };
   absl::StatusOr<std::unique_ptr<Stack>> stack = Stack::Create(nic_, config);
   if (!stack.ok()) return stack.status();
   stack_ = *std::move(stack);
@@ -117,6 +121,9 @@ absl::Status StackSession::SetUp(const SessionOptions& options, absl::string_vie
   }
   for (uint32_t i = 0; i < stack_->worker_count(); ++i) fds_.push_back(stack_->worker(i).fd());
   if (options.threading == Threading::kThread) return StartThreads();
+  // A NIC in memory has nothing to wait for, and its session no descriptor.
+  const bool has_fd = std::any_of(fds_.begin(), fds_.end(), [](int fd) { return fd >= 0; });
+  fds_.push_back(has_fd ? region_news_.fd() : -1);
   return poll_set_.Create(fds_);
 }
 
@@ -137,6 +144,7 @@ absl::Status StackSession::StartThreads() {
       [this](uint32_t worker, const std::function<void()>& step) { threads_[worker]->Run(step); });
   stack_->rings().SetWaker(this);
   for (const auto& thread : threads_) thread->Start();
+  started_.store(true, std::memory_order_release);
   return absl::OkStatus();
 }
 

@@ -51,6 +51,18 @@ void AddQueue(const RxQueueStats& stats, Sums* sums) {
   sums->Add("tx_dropped", stats.tx_dropped);
 }
 
+// What is staged is written to host memory first, so it is bounced as well.
+void AddStaging(const StagingStats& stats, Sums* sums) {
+  sums->Add("payload_bytes_bounced", stats.bytes);
+  sums->Add("payload_bytes_staged", stats.bytes);
+  sums->Add("staging.frames", stats.frames);
+  sums->Add("staging.batches", stats.batches);
+  sums->Add("staging.copies", stats.copies);
+  sums->Add("staging.waits", stats.waits);
+  sums->Add("drop.pool_empty", stats.drop_pool_empty);
+  sums->Add("drop.revoked", stats.drop_revoked);
+}
+
 void AddWorker(const WorkerStats& stats, Sums* sums) {
   sums->Add("arp_replies", stats.arp_replies);
   sums->Add("neighbour_in", stats.neighbour_in);
@@ -128,6 +140,7 @@ std::vector<Statistic> StackSession::statistics() const {
   for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
     const Worker& worker = stack_->worker(i);
     AddQueue(worker.queue_stats(), &sums);
+    AddStaging(worker.staging_stats(), &sums);
     AddWorker(worker.stats(), &sums);
     sums.Add("drop.pool_empty", worker.handed_stats().drop_pool_empty);
     sums.Add("drop.pool_empty_bytes", worker.handed_stats().drop_pool_empty_bytes);

@@ -151,6 +151,23 @@ uint32_t DeliverFromWindow(const QueueMemory& device, uint32_t skip_bytes, uint3
   return placed;
 }
 
+bool WindowIsInPlace(const QueueMemory& memory, uint64_t* generation) {
+  DmaMapping& mapping = *memory.mapping;
+  do {
+    *generation = mapping.generation();
+    if (mapping.moving()) [[unlikely]]
+      return false;
+    if (!mapping.any_away()) [[likely]]
+      return true;
+    const uint64_t base = memory.pool->provider().region_offset;
+    for (const PagePool::Run& run : memory.pool->Posted()) {
+      if (!mapping.Resident(base + run.offset, run.bytes)) return false;
+    }
+    // To bring something back changes the generation: look again.
+  } while (*generation != mapping.generation());
+  return true;
+}
+
 void ScrubWindow(const QueueMemory& device, uint32_t bytes) {
   ForEachWindowPart(*device.pool, 0, bytes,
                     [&](uint64_t offset, uint32_t part) { device.mapping->Scrub(offset, part); });

@@ -74,6 +74,12 @@ uint32_t DeliverFromWindow(const QueueMemory& device, uint32_t skip_bytes, uint3
                            const QueueMemory& host, RxBatch& batch, RxDescriptor& frame,
                            RxQueueStats& stats);
 
+// Whether a bound queue's posted window can be written now: its memory is neither on its way to
+// another place nor out of it; what was evicted is brought back first. False: leave frames where
+// they wait. `generation` is then to be given to DmaMapping::Landed(). A revoked mapping passes:
+// what is written there lands nowhere, and Landed() says so.
+bool WindowIsInPlace(const QueueMemory& memory, uint64_t* generation);
+
 // Zeroes the first `bytes` bytes of the posted window of a bound queue.
 void ScrubWindow(const QueueMemory& device, uint32_t bytes);
 

@@ -28,6 +28,15 @@ inline constexpr uint32_t kMtuDefault = 1500;
 
 inline constexpr uint32_t kFlowRulesMax = 4096;  // Per netdev.
 
+// Host memory of one queue through which payload crosses to a device that a NIC cannot write: small
+// enough to stay in a second-level cache, large enough for a batch that arrives and some that are
+// being copied.
+inline constexpr uint64_t kStagingBytesPerQueue = 2ull << 20;
+
+// Frames of one queue that wait for their bytes to arrive on the device. Beyond that, and beyond
+// the staging memory, frames wait in the NIC.
+inline constexpr uint32_t kStagedFramesMax = 512;
+
 // Pieces that one frame can need: the runs of a posted window. A poll goes on only while the batch
 // has room for as many, so that no frame loses bytes for want of a piece.
 inline constexpr uint32_t kFramePiecesMax = kPostedRunsMax;
@@ -45,6 +54,7 @@ inline constexpr uint32_t kWireGsoBytesMax = (64u << 10) - 256;
 static_assert(kWireGsoBytesMax + kHeaderSlotBytes <= kFramePayloadBytesMax);
 static_assert(kFramePiecesMax <= kBatchPiecesMax);
 static_assert(kBatchPiecesMax >= kBatchFramesMax);
+static_assert(kStagedFramesMax % kBatchFramesMax == 0 && kStagedFramesMax > 2 * kBatchFramesMax);
 static_assert(kHeaderSlotBytes >= 14 + 60 + 60);
 
 }  // namespace devmem

@@ -106,7 +106,8 @@ bool TapQueue::Read(Incoming& in) {
   const QueueMemory& target = memory();
   const uint32_t room_bytes = options_.frame_bytes_max + 1;
   const uint32_t slot_bytes = std::min(prediction_.bytes(), room_bytes);
-  in.generation = target.mapping->generation();
+  if (!WindowIsInPlace(target, &in.generation)) [[unlikely]]
+    return false;
   in.is_revoked = target.mapping->revoked();
   if (!in.is_revoked) [[likely]]
     in.window.Post(target, room_bytes - slot_bytes);

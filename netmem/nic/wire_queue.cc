@@ -124,7 +124,10 @@ uint32_t WireQueue::Poll(RxBatch& batch) {
   batch.piece_count = 0;
   const uint32_t first = head_;
   uint64_t payload_bytes = 0;
+  uint64_t generation = 0;
   while (head_ != tail_ && HasRoomForFrame(batch)) {
+    if (bound() && !WindowIsInPlace(device_, &generation)) [[unlikely]]
+      break;
     const uint32_t index = ring_[head_ & ring_mask_];
     const WireSlot& slot = slots_[index];
     // The largest frame alone is below the bound, so that every poll makes progress.

@@ -33,6 +33,10 @@ inline constexpr uint32_t kIcmpStrangersPerSecondMax = 1000;
 // A ping's payload that is answered: what fits a frame without fragments.
 inline constexpr uint32_t kEchoBytesMax = kMtuMax;
 
+// How soon a worker looks again while copies to a device are on their way: a copy of one batch over
+// PCIe takes about as long.
+inline constexpr Nanos kStagingPollInterval = 10 * kMicrosecond;
+
 static_assert(kHandoverBytes >= 2 * kFramePayloadBytesMax);
 static_assert((kNeighbourSets & (kNeighbourSets - 1)) == 0);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Setting a stack up and taking it down; bindings.
+// Setting a stack up and taking it down. Bindings are in stack_bindings.cc.
 
 #include "netmem/stack/stack.h"
 
@@ -95,86 +95,6 @@ absl::Status Stack::SpreadOverUnbound() {
     if (table_.FindByQueue(queue) == nullptr) unbound.push_back(queue);
   }
   return netdev_->SetRssQueues(unbound);
-}
-
-absl::StatusOr<BindingId> Stack::Bind(const Region& region, BindRequest request, Nanos now) {
-  request.region_id = region.id();
-  request.region_bytes = region.size_bytes();
-  request.page_bytes = region.page_bytes();
-  absl::StatusOr<BindingId> id = table_.Bind(request);
-  if (!id.ok()) return id.status();
-  size_t bound_queues = 0;
-  for (const auto& [other, binding] : table_.bindings()) bound_queues += binding.queues().size();
-  if (bound_queues >= worker_count()) {
-    (void)table_.Unbind(*id);
-    return absl::FailedPreconditionError(absl::StrCat(
-        "binding would leave none of the ", worker_count(), " queues of ", netdev_->info().name,
-        " unbound, and what no flow rule matches must arrive somewhere; open the session with more "
-        "queues"));
-  }
-  Bound bound;
-  absl::StatusOr<std::unique_ptr<Attachment>> attachment =
-      Attachment::Create(region, Importer{netdev_->info().name});
-  absl::Status done = attachment.status();
-  if (done.ok()) {
-    bound.attachment = *std::move(attachment);
-    done = BindQueues(*table_.Find(*id), &bound);
-  }
-  if (done.ok()) done = SpreadOverUnbound();
-  if (!done.ok()) {
-    UnbindQueues(&bound, now);
-    (void)table_.Unbind(*id);
-    (void)SpreadOverUnbound();
-    return done;
-  }
-  bound_[*id] = std::move(bound);
-  return *id;
-}
-
-absl::Status Stack::BindQueues(const Binding& binding, Bound* bound) {
-  for (const uint32_t queue : binding.queues()) {
-    absl::StatusOr<MemoryProvider> provider = binding.ProviderFor(queue);
-    if (!provider.ok()) return provider.status();
-    absl::StatusOr<std::unique_ptr<PagePool>> pool =
-        PagePool::Create(*provider, kFramePayloadBytesMax);
-    if (!pool.ok()) return pool.status();
-    const QueueMemory memory{pool->get(), &bound->attachment->mapping()};
-    bound->pools[queue] = *std::move(pool);
-    absl::Status done;
-    OnWorker(queue, [&] { done = worker(queue).Bind(memory); });
-    if (!done.ok()) return done;
-  }
-  return absl::OkStatus();
-}
-
-void Stack::UnbindQueues(Bound* bound, Nanos now) {
-  for (auto& [queue, pool] : bound->pools) {
-    OnWorker(queue, [&, q = queue] { worker(q).Unbind(now); });
-  }
-}
-
-absl::Status Stack::Unbind(BindingId id, Nanos now) {
-  auto found = bound_.find(id);
-  if (found == bound_.end()) {
-    return absl::NotFoundError(absl::StrCat("no binding has id ", id, " (any more)"));
-  }
-  UnbindQueues(&found->second, now);
-  bound_.erase(found);
-  absl::Status forgotten = table_.Unbind(id);
-  if (!forgotten.ok()) return forgotten;
-  return SpreadOverUnbound();
-}
-
-absl::StatusOr<Account> Stack::account(BindingId id) const {
-  auto found = bound_.find(id);
-  if (found == bound_.end()) {
-    return absl::NotFoundError(absl::StrCat("no binding has id ", id, " (any more)"));
-  }
-  Account sum;
-  for (const auto& [queue, pool] : found->second.pools) {
-    OnWorker(queue, [&, &counted = *pool] { sum += counted.account(); });
-  }
-  return sum;
 }
 
 Account Stack::host_account() const {

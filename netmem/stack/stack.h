@@ -31,6 +31,9 @@ class Stack {
     Addresses addresses;
     uint64_t host_bytes_per_queue = kHostBytesPerQueueDefault;
     TcpEngine::Config tcp;  // mtu_bytes and gso_bytes_max are taken from the netdev.
+    // Called on an exporter's thread when a bound region is removed, revoked or moved: whoever
+    // drives the workers is to look (LookAfterRegions). Does not block.
+    std::function<void()> on_region_event = {};
   };
   // Runs a step on the thread of a worker and returns when it is done.
   using Executor = std::function<void(uint32_t worker, const std::function<void()>& step)>;
@@ -63,8 +66,14 @@ class Stack {
   // queue
   //         would stay unbound: what no rule matches has to arrive somewhere.
   absl::StatusOr<BindingId> Bind(const Region& region, BindRequest request, Nanos now);
-  // Resets the binding's connections, ends its tokens, drops its memory. kNotFound.
+  // Resets the binding's connections, ends its tokens, drops its memory. kNotFound. OK once for a
+  // binding that its region's exporter has ended.
   absl::Status Unbind(BindingId id, Nanos now);
+  // Ends bindings whose region was revoked, or is being removed and has drained. True while some
+  // still drain. What ended stays known by BindingStatus() until it is unbound.
+  bool LookAfterRegions(Nanos now);
+  // OK while the binding receives, else why not: RegionLife::status(), or kNotFound.
+  absl::Status BindingStatus(BindingId id) const;
   const Binding* FindBinding(BindingId id) const { return table_.Find(id); }
   const Binding* BindingOf(uint32_t queue) const { return table_.FindByQueue(queue); }
 
@@ -78,7 +87,15 @@ class Stack {
   uint64_t host_locked_bytes() const { return host_attachment_->locked() ? host_bytes_ : 0; }
 
  private:
+  // Host memory between the NIC and a region that it cannot write.
+  struct Staging {
+    std::unique_ptr<Region> region;
+    std::unique_ptr<Attachment> attachment;
+    std::map<uint32_t, std::unique_ptr<PagePool>> pools;  // By queue.
+  };
+  // Declared so that the engines, which belong to the attachment, go before what they copy from.
   struct Bound {
+    Staging staging;
     std::unique_ptr<Attachment> attachment;
     std::map<uint32_t, std::unique_ptr<PagePool>> pools;  // By queue.
   };
@@ -91,7 +108,10 @@ class Stack {
 
   absl::Status Start();
   absl::Status SpreadOverUnbound();
-  absl::Status BindQueues(const Binding& binding, Bound* bound);
+  absl::Status BindQueues(const Region& region, const Binding& binding, Bound* bound);
+  absl::Status MakeStaging(size_t queue_count, Bound* bound);
+  absl::Status BindStaged(const Region& region, uint32_t queue, uint64_t index, Bound* bound);
+  bool Drained(const Bound& bound, Nanos now);
   void UnbindQueues(Bound* bound, Nanos now);
 
   Netdev* const netdev_;
@@ -103,6 +123,7 @@ class Stack {
   std::unique_ptr<Attachment> host_attachment_;
   std::vector<std::unique_ptr<PagePool>> host_pools_;  // By queue.
   std::map<BindingId, Bound> bound_;
+  std::map<BindingId, absl::Status> gone_;  // Ended by an exporter, not yet unbound; and why.
   std::vector<std::unique_ptr<Worker>> workers_;
   Executor executor_;
 };

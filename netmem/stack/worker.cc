@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A worker's turn: frames in, segments to the engine, and what the user takes and gives back.
-// Sending, neighbours and handing over are in worker_link.cc, ICMP is in worker_icmp.cc.
+// Sending, neighbours and handing over are in worker_link.cc, ICMP is in worker_icmp.cc, the
+// binding and reading back in worker_memory.cc.
 
 #include "netmem/stack/worker.h"
 
@@ -48,8 +49,9 @@ Worker::Worker(const Config& config, Netdev* netdev, const QueueMemory& host,
 
 uint32_t Worker::Run(Nanos now) {
   now_ = now;
+  LookAfterMemory(now);
   uint32_t done = TakeHandedOver(now);
-  const uint32_t frames = queue_->Poll(*batch_);
+  const uint32_t frames = staging_ == nullptr ? queue_->Poll(*batch_) : staging_->Poll(*batch_);
   Prefetch(frames);
   for (uint32_t i = 0; i < frames;) i += HandleRun(i, now);
   if (frames == 0 && queue_->gone() && !gone()) [[unlikely]] {
@@ -142,50 +144,11 @@ bool Worker::IsForUs(const Segment& segment) const {
   return engine_->Knows(segment) && !(opens && bound());
 }
 
-absl::Status Worker::Bind(const QueueMemory& device) {
-  const uint64_t entries =
-      uint64_t{pieces_.capacity()} + uint64_t{device.pool->net_iov_count()} * kPiecesPerNetIov;
-  const uint32_t capacity = static_cast<uint32_t>(std::min<uint64_t>(entries, kPiecesMax));
-  absl::StatusOr<TokenTable> tokens = TokenTable::Create(TokenTable::NextLane(), capacity);
-  if (!tokens.ok()) return tokens.status();
-  if (!pieces_.Grow(capacity)) {
-    return absl::ResourceExhaustedError(absl::StrCat("no address space for ", capacity,
-                                                     " pieces of queue ", config_.queue,
-                                                     "; bind less or choose larger net_iovs"));
-  }
-  absl::Status bound = queue_->Bind(device);
-  if (!bound.ok()) return bound;
-  store_.SetDevice(device.pool);
-  absl::Status attached = engine_->AttachDevice(kFramePayloadBytesMax);
-  if (!attached.ok()) {
-    queue_->Unbind();
-    store_.SetDevice(nullptr);
-    return attached;
-  }
-  reader_.SetDevice(device);
-  tokens_ = *std::move(tokens);
-  lane_.store(tokens_->lane(), std::memory_order_relaxed);
-  return absl::OkStatus();
-}
-
-void Worker::Unbind(Nanos now) {
-  if (!tokens_.has_value()) return;
-  now_ = now;
-  engine_->DetachDevice(now);
-  while (const std::optional<Piece> piece = tokens_->RemoveAny()) {
-    store_.OnReturned(*piece);
-    store_.Put(*piece);
-    ++token_stats_.returned;
-  }
-  lane_.store(0, std::memory_order_relaxed);
-  tokens_.reset();
-  queue_->Unbind();
-  store_.SetDevice(nullptr);
-  reader_.SetDevice(QueueMemory{});
-}
-
 size_t Worker::TakeFrags(TcpConnection& connection, std::span<Frag> frags, Nanos now) {
   now_ = now;
+  LookAfterMemory(now);
+  if (!tokens_.has_value()) [[unlikely]]
+    return 0;
   size_t taken = 0;
   Piece piece;
   while (taken < frags.size() && !tokens_->full() && engine_->TakePiece(connection, &piece)) {
@@ -206,6 +169,7 @@ size_t Worker::TakeFrags(TcpConnection& connection, std::span<Frag> frags, Nanos
 
 size_t Worker::Release(std::span<const Frag> frags, Nanos now) {
   now_ = now;
+  LookAfterMemory(now);
   size_t refused = 0;
   for (const Frag& frag : frags) {
     std::optional<Piece> piece;
@@ -221,32 +185,6 @@ size_t Worker::Release(std::span<const Frag> frags, Nanos now) {
   token_stats_.refused.Add(refused);
   engine_->OnMemoryReturned(now);
   return refused;
-}
-
-bool Worker::ReadHeld(Token token, uint32_t skip_bytes, std::span<uint8_t> to) {
-  const Piece* piece = tokens_.has_value() ? tokens_->Find(token) : nullptr;
-  if (piece == nullptr || uint64_t{skip_bytes} + to.size() > piece->length_bytes) return false;
-  reader_.CopyOut(*piece, skip_bytes, to);
-  if (piece->netmem.is_device()) stats_.bytes_read_back.Add(to.size());
-  return true;
-}
-
-size_t Worker::ReadBytes(TcpConnection& connection, std::span<uint8_t> to, Nanos now) {
-  now_ = now;
-  size_t copied = 0;
-  while (copied < to.size() && !connection.receiver.in_order().empty()) {
-    const Piece front = store_.Front(connection.receiver.in_order());
-    const uint32_t part =
-        static_cast<uint32_t>(std::min<size_t>(front.length_bytes, to.size() - copied));
-    reader_.CopyOut(front, 0, to.subspan(copied, part));
-    if (front.netmem.is_device()) stats_.bytes_read_back.Add(part);
-    store_.DropFront(connection.receiver.in_order(), part);
-    copied += part;
-  }
-  if (copied == 0) return 0;
-  engine_->OnConsumed(connection, now);
-  engine_->OnMemoryReturned(now);
-  return copied;
 }
 
 }  // namespace devmem

@@ -13,9 +13,11 @@
 
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -25,6 +27,7 @@
 #include "netmem/frag.h"
 #include "netmem/nic/netdev.h"
 #include "netmem/nic/piece_reader.h"
+#include "netmem/nic/staging_queue.h"
 #include "netmem/piece_store.h"
 #include "netmem/stack/addresses.h"
 #include "netmem/stack/handover.h"
@@ -36,6 +39,7 @@
 #include "netmem/wire/frame_builder.h"
 #include "netmem/wire/icmp_quote.h"
 #include "netmem/wire/neighbour_discovery.h"
+#include "provider/attachment.h"
 
 namespace devmem {
 
@@ -87,7 +91,12 @@ class Worker final : public SegmentSink {
     SendAcks();
   }
   // When Run() is due even if no frame arrives.
-  Nanos NextDeadline() const { return engine_->NextDeadline(); }
+  Nanos NextDeadline() const {
+    const Nanos deadline = engine_->NextDeadline();
+    if (staging_ == nullptr || !staging_->pending()) [[likely]]
+      return deadline;
+    return std::min(deadline, now_ + kStagingPollInterval);
+  }
   // -1 for a NIC in memory, and once the device is gone.
   int fd() const { return gone() ? -1 : queue_->fd(); }
   // Whether the device was taken away: the connections have ended, and nothing will arrive. Any
@@ -96,8 +105,15 @@ class Worker final : public SegmentSink {
 
   // The queue's binding comes and goes. Unbinding resets the bound connections, ends every token
   // and leaves the pool without references.
-  absl::Status Bind(const QueueMemory& device);
-  void Unbind(Nanos now);
+  // `attachment`, that of the memory, is looked at in every turn: when its exporter revokes it the
+  // worker unbinds by itself, and when he removes it the worker posts no more. It may be null, and
+  // outlives the binding.
+  absl::Status Bind(const QueueMemory& device, const Attachment* attachment = nullptr);
+  // The same through staging memory, for a region that the NIC cannot write.
+  absl::Status BindStaged(const StagedMemory& memory, const Attachment* attachment);
+  void Unbind(Nanos now, CloseReason reason = CloseReason::kAborted);
+  // Whether nothing of the binding's memory is queued, held or on its way.
+  bool drained() const;
   bool bound() const { return tokens_.has_value(); }
 
   // Received bytes as frags, in stream order; fewer than there are when `frags` or the token table
@@ -127,6 +143,7 @@ class Worker final : public SegmentSink {
   const WorkerStats& stats() const { return stats_; }
   const RxQueueStats& queue_stats() const { return queue_->stats(); }
   const RxQueueStats& handed_stats() const { return handed_stats_; }
+  const StagingStats& staging_stats() const { return staging_stats_; }
   const TokenStats& token_stats() const { return token_stats_; }
   const PieceStore& store() const { return store_; }
   uint32_t queue() const { return config_.queue; }
@@ -135,6 +152,13 @@ class Worker final : public SegmentSink {
   Worker(const Config& config, Netdev* netdev, const QueueMemory& host, const Addresses* addresses,
          HandoverRings* rings);
 
+  absl::Status BindPool(PagePool* device, const std::function<absl::Status()>& bind_queue);
+  void UnbindQueue();
+  void LookAfterMemory(Nanos now) {
+    if (attachment_ != nullptr && attachment_->going()) [[unlikely]]
+      OnMemoryGoes(now);
+  }
+  [[gnu::cold]] void OnMemoryGoes(Nanos now);
   void Prefetch(uint32_t frames);
   void OnDeviceGone(Nanos now);
   uint32_t HandleRun(uint32_t first, Nanos now);
@@ -172,6 +196,9 @@ class Worker final : public SegmentSink {
   PieceReader reader_;
   const QueueMemory host_;
   std::unique_ptr<TcpEngine> engine_;
+  const Attachment* attachment_ = nullptr;
+  std::unique_ptr<StagingQueue> staging_;  // While it is bound to memory that is staged.
+  StagingStats staging_stats_;
   std::optional<TokenTable> tokens_;  // While the queue is bound.
   TokenStats token_stats_;            // Over all bindings that the queue has had.
   // Of tokens_, 0 without. Relaxed: whoever holds a token was told of it by other means.

@@ -40,6 +40,7 @@ enum class CloseReason : uint8_t {
   kAborted,      // The user, or the end of the session.
   kUnreachable,  // ICMP said so before both sides had agreed.
   kDeviceGone,   // The network device was taken away.
+  kMemoryGone,   // The memory that it received into was revoked or removed by its exporter.
 };
 absl::string_view ToString(CloseReason reason);
 

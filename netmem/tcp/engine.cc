@@ -94,7 +94,7 @@ absl::Status TcpEngine::AttachDevice(uint64_t reserve_bytes) {
   return absl::OkStatus();
 }
 
-void TcpEngine::DetachDevice(Nanos now) {
+void TcpEngine::DetachDevice(Nanos now, CloseReason reason) {
   now_ = now;
   for (Listener& listener : listeners_) {
     if (listener.id != 0 && listener.bound) (void)CloseListener(listener.id, now);
@@ -104,7 +104,7 @@ void TcpEngine::DetachDevice(Nanos now) {
     TcpConnection& connection = at(index);
     if (connection.state != TcpState::kClosed) {
       SendReset(connection);
-      CloseNow(connection, CloseReason::kAborted);
+      CloseNow(connection, reason);
     }
     if (slots_[index].constructed == 0) continue;
     // What the user has not taken goes with the binding; the handle stays, to say why.

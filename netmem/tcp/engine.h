@@ -68,7 +68,7 @@ class TcpEngine {
   // reserve.
   absl::Status AttachDevice(uint64_t reserve_bytes);
   // The binding goes: bound connections are reset, their pieces put back.
-  void DetachDevice(Nanos now);
+  void DetachDevice(Nanos now, CloseReason reason = CloseReason::kAborted);
   void CloseAll(CloseReason reason, Nanos now);  // All connections; their peers hear nothing.
 
   // --- What drives it ---

@@ -18,6 +18,7 @@ absl::string_view ToString(CloseReason reason) {
     case CloseReason::kAborted: return "aborted here";
     case CloseReason::kUnreachable: return "unreachable";
     case CloseReason::kDeviceGone: return "the network device is gone";
+    case CloseReason::kMemoryGone: return "its exporter took the device memory away";
   }
   std::abort();
 }

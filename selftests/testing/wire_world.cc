@@ -72,7 +72,9 @@ WireWorld::WireWorld(const WireWorldOptions& options) {
   client_ = OpenOrFail(options.client, link_->a(), &client_clock_);
   host_view_ = ValueOrFail(RegionView::Map(*server_->host_region()), "view of the host memory");
   if (options.region_bytes == 0) return;
-  region_ = ValueOrFail(server_->Allocate({.bytes = options.region_bytes}), "test region");
+  RegionOptions region = options.region;
+  region.bytes = options.region_bytes;
+  region_ = ValueOrFail(server_->Allocate(region), "test region");
   view_ = ValueOrFail(RegionView::Map(*region_), "view of the region");
   binding_ = ValueOrFail(server_->Bind(*region_, options.bind), "test binding");
 }

@@ -46,6 +46,7 @@ struct WireWorldOptions {
   SessionOptions server;  // nic and clock are filled in.
   SessionOptions client;
   uint64_t region_bytes = 1 << 20;  // 0: nothing is allocated or bound.
+  RegionOptions region;             // Of the rest.
   BindOptions bind;
 };
 
@@ -85,6 +86,9 @@ class WireWorld {
   // Queues `bytes` of stream `seed` on a connection as room comes, then shuts it down. Ends with
   // the connection's own, which must outlive it.
   void PumpFrom(Connection& connection, uint64_t seed, uint64_t bytes);
+
+  // Forgets all tasks and streams, before their connections go.
+  void StopTasks() { tasks_.clear(); }
 
   // Lets both sides work until `done` or for `duration`. Returns whether `done` came to be.
   bool RunUntil(const std::function<bool()>& done, Nanos duration = 10 * kSecond);

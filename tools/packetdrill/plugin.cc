@@ -203,7 +203,8 @@ void PlugIn::NoteEnd(Socket& socket, const TcpConnection& connection) {
   switch (connection.close_reason) {
     case CloseReason::kNone:
     case CloseReason::kAborted:
-    case CloseReason::kDeviceGone: break;
+    case CloseReason::kDeviceGone:
+    case CloseReason::kMemoryGone: break;
     case CloseReason::kRefused: socket.error = ECONNREFUSED; break;
     case CloseReason::kTimedOut:
       socket.error = connection.system_error != 0 ? connection.system_error : ETIMEDOUT;
