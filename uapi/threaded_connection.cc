@@ -78,6 +78,13 @@ size_t ThreadedConnection::TakeReady(std::span<Frag> frags) {
   return taken;
 }
 
+// What waits here lay in memory that is gone, and its tokens are dead.
+void ThreadedConnection::DropReady() {
+  partial_ = Frag{};
+  partial_skip_ = 0;
+  while (channel_->received.Front() != nullptr) channel_->received.Pop();
+}
+
 absl::StatusOr<size_t> ThreadedConnection::Recv(std::span<Frag> frags, Nanos deadline) {
   if (!channel_->handle().bound) return RecvNeedsBinding();
   if (frags.empty()) return absl::InvalidArgumentError("Recv was given room for 0 frags");
@@ -85,10 +92,11 @@ absl::StatusOr<size_t> ThreadedConnection::Recv(std::span<Frag> frags, Nanos dea
   while (true) {
     const uint64_t seen = channel_->news();
     const bool ended = channel_->ended.load(std::memory_order_acquire);
+    const absl::Status end = ended ? End() : absl::OkStatus();
+    if (absl::IsAborted(end)) DropReady();
     const size_t taken = TakeReady(frags);
     if (taken != 0) return taken;
     if (ended) {
-      absl::Status end = End();
       if (!end.ok()) return end;
       return size_t{0};
     }

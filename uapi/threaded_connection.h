@@ -35,6 +35,7 @@ class ThreadedConnection final : public Connection {
   ConnectionInfo info() const override;
 
  private:
+  void DropReady();
   size_t TakeReady(std::span<Frag> frags);
   size_t ReadReady(std::span<uint8_t> bytes);
   absl::StatusOr<size_t> ReadOnWorker(std::span<uint8_t> bytes);

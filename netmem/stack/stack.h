@@ -112,7 +112,8 @@ class Stack {
   absl::Status MakeStaging(size_t queue_count, Bound* bound);
   absl::Status BindStaged(const Region& region, uint32_t queue, uint64_t index, Bound* bound);
   bool Drained(const Bound& bound, Nanos now);
-  void UnbindQueues(Bound* bound, Nanos now);
+  void UnbindQueues(Bound* bound, Nanos now, CloseReason reason);
+  absl::Status End(BindingId id, Nanos now, CloseReason reason);
 
   Netdev* const netdev_;
   const Config config_;

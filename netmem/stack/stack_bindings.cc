@@ -36,7 +36,7 @@ absl::StatusOr<BindingId> Stack::Bind(const Region& region, BindRequest request,
   }
   if (done.ok()) done = SpreadOverUnbound();
   if (!done.ok()) {
-    UnbindQueues(&bound, now);
+    UnbindQueues(&bound, now, CloseReason::kAborted);
     (void)table_.Unbind(*id);
     (void)SpreadOverUnbound();
     return done;
@@ -113,19 +113,23 @@ absl::Status Stack::BindStaged(const Region& region, uint32_t queue, uint64_t in
   return done;
 }
 
-void Stack::UnbindQueues(Bound* bound, Nanos now) {
+void Stack::UnbindQueues(Bound* bound, Nanos now, CloseReason reason) {
   for (auto& [queue, pool] : bound->pools) {
-    OnWorker(queue, [&, q = queue] { worker(q).Unbind(now); });
+    OnWorker(queue, [&, q = queue] { worker(q).Unbind(now, reason); });
   }
 }
 
 absl::Status Stack::Unbind(BindingId id, Nanos now) {
   if (gone_.erase(id) != 0) return absl::OkStatus();
+  return End(id, now, CloseReason::kAborted);
+}
+
+absl::Status Stack::End(BindingId id, Nanos now, CloseReason reason) {
   auto found = bound_.find(id);
   if (found == bound_.end()) {
     return absl::NotFoundError(absl::StrCat("no binding has id ", id, " (any more)"));
   }
-  UnbindQueues(&found->second, now);
+  UnbindQueues(&found->second, now, reason);
   bound_.erase(found);
   absl::Status forgotten = table_.Unbind(id);
   if (!forgotten.ok()) return forgotten;
@@ -136,7 +140,7 @@ bool Stack::LookAfterRegions(Nanos now) {
   bool draining = false;
   for (auto next = bound_.begin(); next != bound_.end();) {
     const auto [id, bound] = std::pair(next->first, &next->second);
-    ++next;  // Unbind() erases this one.
+    ++next;  // End() erases this one.
     if (!bound->attachment->going()) continue;
     const absl::Status why = bound->attachment->status();
     bool ends = bound->attachment->revoked() || absl::IsAborted(why);
@@ -145,7 +149,7 @@ bool Stack::LookAfterRegions(Nanos now) {
       draining = true;
       continue;
     }
-    (void)Unbind(id, now);
+    (void)End(id, now, CloseReason::kMemoryGone);
     gone_[id] = absl::Status(absl::StatusCode::kAborted,
                              absl::StrCat("binding ", id, " has ended: ", why.message()));
   }
