@@ -38,6 +38,18 @@ inline constexpr uint32_t kDmaBatchCopiesMax = 1024;
 // wait. Two keep the copy busy while the next batch is received; more only cool the staging memory.
 inline constexpr uint32_t kDmaBatchesMax = 8;
 
+// Of what OpenCL lists, so much is looked at: platforms, and devices of each one.
+inline constexpr uint32_t kOpenClPlatformsMax = 16;
+inline constexpr uint32_t kOpenClDevicesMax = 64;
+
+// How much of a driver's compiler output goes into a message.
+inline constexpr size_t kOpenClBuildLogBytesMax = 4096;
+
+// A hash that is computed on a device: the most pieces of one launch (what one Recv() of a program
+// brings, four times over), and the most launches on their way, beyond which its user waits.
+inline constexpr uint32_t kDeviceHashPiecesMax = 1024;
+inline constexpr uint32_t kDeviceHashLaunchesMax = 16;
+
 static_assert(kHugePageBytes % kSmallPageBytes == 0);
 static_assert(kRegionBytesMax % kHugePageBytes == 0);
 static_assert(kRegionBytesMax / kSmallPageBytes <= UINT32_MAX, "a page index fits 32 bits");

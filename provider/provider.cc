@@ -9,14 +9,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "provider/memfd_provider.h"
+#include "provider/opencl_provider.h"
 
 namespace devmem {
 namespace {
 
 // In the order in which messages name them: what works everywhere comes first.
-std::array<Provider*, 1>& Providers() {
+std::array<Provider*, 2>& Providers() {
   static MemfdProvider memfd;
-  static std::array<Provider*, 1> providers = {&memfd};
+  static OpenClProvider opencl;
+  static std::array<Provider*, 2> providers = {&memfd, &opencl};
   return providers;
 }
 

@@ -27,7 +27,9 @@ TEST(ProviderTest, TheSameNameGivesTheSameProvider) {
 TEST(ProviderTest, AnUnknownNameIsRefusedWithTheNamesThatExist) {
   const absl::Status refusal = FindProvider("vram").status();
   EXPECT_EQ(refusal.code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(std::string(refusal.message()), "there is no provider \"vram\"; choose one of: memfd");
+  EXPECT_EQ(std::string(refusal.message()),
+            "there is no provider \"vram\"; choose one of: memfd, "
+            "opencl");
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ class SetupTest(ScriptCase):
         self.replace("apt-get", "echo must not run >&2; exit 99")
 
     def test_what_is_missing_stands_in_one_line(self):
-        self.only_installed("clang", "curl", "socat", "openssl", "procps", "iproute2")
+        self.only_installed("clang", "curl", "socat", "openssl", "procps", "iproute2",
+                            "ocl-icd-libopencl1", "pocl-opencl-icd")
         run = self.run_tool("setup", "test")
         self.assertEqual(run.returncode, 1)
         self.assertEqual(run.stdout, "apt-get install -y --no-install-recommends apache2-utils "
@@ -74,7 +75,8 @@ class SetupAsRootTest(ScriptCase):
 
     def install(self, apt_get):
         self.only_installed("curl", "socat", "openssl", "procps", "iproute2", "apache2-utils",
-                            "iputils-ping", "netcat-openbsd")
+                            "iputils-ping", "netcat-openbsd", "ocl-icd-libopencl1",
+                            "pocl-opencl-icd")
         self.replace("apt-get", f'echo "$*" >>{self.log}\n{apt_get}')
         return self.run_tool("setup", "test", DEVMEM_POLICY_FILE=str(self.policy))
 
