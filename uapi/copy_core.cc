@@ -90,6 +90,10 @@ absl::StatusOr<CopyCore::Bound> CopyCore::Fill(const Binding& binding, const Reg
 absl::Status CopyCore::Unbind(BindingId id) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (gone_.erase(id) != 0) return absl::OkStatus();
+  if (const Binding* const found = table_.Find(id)) {
+    const absl::Status free = CheckNoFences(id, fences_.CountFragsOf(found->region_id()));
+    if (!free.ok()) return free;
+  }
   return UnbindLocked(id);
 }
 

@@ -239,7 +239,8 @@ class Session {
   // queue has one owner. Errors: see BindingTable::Bind(), and the exporter's refusal to be
   // attached.
   virtual absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options) = 0;
-  // Resets the binding's connections, returns every token, and lets the memory go. kNotFound.
+  // Resets the binding's connections, returns every token, and lets the memory go. kNotFound;
+  // kFailedPrecondition while a release waits for its fence, because a device may still read there.
   virtual absl::Status Unbind(BindingId binding) = 0;
 
   // OK while the binding receives. kFailedPrecondition while its region is being removed: no more

@@ -4,7 +4,10 @@
 
 #include "uapi/fence_list.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace devmem {
 
@@ -28,6 +31,26 @@ size_t FenceList::Poll(const ReleaseFunction& release) {
   }
   for (const Entry& entry : signaled) release(entry.frags);
   return signaled.size();
+}
+
+size_t FenceList::CountFragsOf(uint32_t region_id) {
+  if (empty()) return 0;
+  size_t count = 0;
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const Entry& entry : entries_) {
+    count += static_cast<size_t>(
+        std::count_if(entry.frags.begin(), entry.frags.end(),
+                      [&](const Frag& frag) { return frag.region_id == region_id; }));
+  }
+  return count;
+}
+
+absl::Status CheckNoFences(BindingId binding, size_t frags) {
+  if (frags == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "binding ", binding, " has ", frags,
+      " frags whose fence has not signaled, so a device may "
+      "still read them; drive the session until they came back, or have the region revoked"));
 }
 
 void FenceList::AppendFds(std::vector<int>* fds, bool* has_callbacks) {

@@ -13,6 +13,8 @@
 #include <span>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "netmem/binding.h"
 #include "netmem/frag.h"
 #include "uapi/fence.h"
 
@@ -26,6 +28,8 @@ class FenceList {
   // Asks every fence, and releases through `release` what has signaled. Returns how many fences
   // that were. Cheap when none waits.
   size_t Poll(const ReleaseFunction& release);
+  // How many frags of a region wait.
+  size_t CountFragsOf(uint32_t region_id);
   // Descriptors to wait on, appended; fences without one need to be asked again soon.
   void AppendFds(std::vector<int>* fds, bool* has_callbacks);
   // Any thread.
@@ -41,5 +45,9 @@ class FenceList {
   std::vector<Entry> entries_;    // Guarded by mutex_.
   std::atomic<size_t> count_{0};  // Of entries_; written under mutex_.
 };
+
+// Whether a binding may be ended by its owner while `frags` of its frags wait for a fence:
+// kFailedPrecondition when there are any.
+absl::Status CheckNoFences(BindingId binding, size_t frags);
 
 }  // namespace devmem

@@ -97,7 +97,16 @@ absl::StatusOr<BindingId> StackSession::Bind(const Region& region, const BindOpt
   return stack_->Bind(region, std::move(request), Now());
 }
 
-absl::Status StackSession::Unbind(BindingId binding) { return stack_->Unbind(binding, Now()); }
+absl::Status StackSession::Unbind(BindingId binding) {
+  LookAfterRegions(Now());
+  if (const Binding* const found = stack_->FindBinding(binding)) {
+    size_t frags = fences_.CountFragsOf(found->region_id());
+    for (const auto& fences : worker_fences_) frags += fences->CountFragsOf(found->region_id());
+    const absl::Status free = CheckNoFences(binding, frags);
+    if (!free.ok()) return free;
+  }
+  return stack_->Unbind(binding, Now());
+}
 
 absl::Status StackSession::BindingStatus(BindingId binding) {
   LookAfterRegions(Now());

@@ -158,6 +158,27 @@ TEST_F(StackStagingTest, ALostDeviceEndsItsConnectionsWithTheReasonAndNoOthers) 
   EXPECT_TRUE(world_.server().Unbind(*again).ok());
 }
 
+TEST_F(StackStagingTest, ABindingIsNotEndedUnderADeviceThatStillReads) {
+  Bind();
+  Open();
+  world_.PumpFrom(*connections_.client, 1, 20'000);
+  std::array<Frag, 4> frags;
+  const absl::StatusOr<size_t> count = connections_.server->Recv(frags);
+  ASSERT_TRUE(count.ok()) << count.status();
+  bool signaled = false;
+  ASSERT_TRUE(
+      connections_.server
+          ->Release(std::span(frags).first(*count), Fence::FromCallback([&] { return signaled; }))
+          .ok());
+  const absl::Status refused = world_.server().Unbind(*binding_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_GT(world_.server().account(*binding_)->used, 0u);
+  signaled = true;
+  (void)world_.server().Drive();
+  EXPECT_TRUE(world_.server().Unbind(*binding_).ok());
+  binding_.reset();
+}
+
 TEST_F(StackStagingTest, BytesAreReadBackThroughTheDevice) {
   Bind();
   Open();
