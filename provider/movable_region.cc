@@ -129,10 +129,13 @@ absl::Status MovableMemory::MoveBlock(RegionLife& life, uint64_t block, int from
   CopyBetween(from, to, offset, bytes);
   absl::Status lost;
   const RegionPlace place{offset, bytes, to, offset, resident};
-  life.ForEachUser([&](RegionUser& user) {
-    const absl::Status back = user.PutBack(place);
-    if (!back.ok()) lost = back;
-  });
+  for (const bool writers : {false, true}) {
+    life.ForEachUser([&](RegionUser& user) {
+      if (user.writes() != writers) return;
+      const absl::Status back = user.PutBack(place);
+      if (!back.ok()) lost = back;
+    });
+  }
   GiveBack(from, offset, bytes);
   if (resident != resident_[block]) {
     resident_bytes_ = resident ? resident_bytes_ + bytes : resident_bytes_ - bytes;

@@ -167,6 +167,34 @@ TEST_F(MovableRegionTest, ARevokedRegionNeitherMovesNorComesBack) {
   EXPECT_FALSE(WriteAs(attachment->mapping(), 0, std::array<uint8_t, 1>{1}));
 }
 
+// A byte may be handed out as soon as a writer is back; whoever reads it must be there before.
+TEST_F(MovableRegionTest, WhoReadsIsPutBackBeforeWhoWrites) {
+  class Recorder final : public RegionUser {
+   public:
+    Recorder(bool writes, std::vector<bool>* order) : writes_(writes), order_(order) {}
+    void TakeAway() override {}
+    void Withdraw(uint64_t, uint64_t) override {}
+    absl::Status PutBack(const RegionPlace&) override {
+      order_->push_back(writes_);
+      return absl::OkStatus();
+    }
+    bool writes() const override { return writes_; }
+
+   private:
+    const bool writes_;
+    std::vector<bool>* const order_;
+  };
+  std::vector<bool> order;
+  Recorder writer(true, &order);
+  Recorder reader(false, &order);
+  ASSERT_TRUE(region_->life()->Join(&writer).ok());
+  ASSERT_TRUE(region_->life()->Join(&reader).ok());
+  ASSERT_TRUE(region_->Evict(0, 1).ok());
+  EXPECT_EQ(order, (std::vector<bool>{false, true}));
+  region_->life()->Leave(&writer);
+  region_->life()->Leave(&reader);
+}
+
 TEST_F(MovableRegionTest, RangesBeyondTheRegionAndHandlesAreRefusedWithTheReason) {
   EXPECT_EQ(region_->Evict(kBytes, 1).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(region_->Evict(1, UINT64_MAX).code(), absl::StatusCode::kOutOfRange);

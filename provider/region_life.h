@@ -52,6 +52,10 @@ class RegionUser {
   // The range lies here now. OK, or why the place cannot be mapped; then the user was taken away.
   virtual absl::Status PutBack(const RegionPlace& place) = 0;
 
+  // Whether the user writes the region. Those that only look are put back first: else a byte could
+  // be handed out that was written to the new place while its reader still looks at the old one.
+  virtual bool writes() const { return true; }
+
   // Whether a removal waits for this user to leave by itself. A look at the bytes does not count.
   virtual bool holds_up_removal() const { return true; }
 

@@ -31,6 +31,7 @@ class RegionView::Look final : public RegionUser {
     const bool swapped = memory_.CoverWithScratch(0, memory_.bytes());
     DEVMEM_CHECK(swapped, "the kernel refused to take a region from its view");
   }
+  bool writes() const override { return false; }
   bool holds_up_removal() const override { return false; }
   // It only reads, and until PutBack() the bytes stay where it reads them.
   void Withdraw(uint64_t /*offset*/, uint64_t /*bytes*/) override {}
