@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "provider/hugetlb_provider.h"
 #include "provider/memfd_provider.h"
 #include "provider/opencl_provider.h"
 
@@ -15,10 +16,11 @@ namespace devmem {
 namespace {
 
 // In the order in which messages name them: what works everywhere comes first.
-std::array<Provider*, 2>& Providers() {
+auto& Providers() {
   static MemfdProvider memfd;
+  static HugetlbProvider hugetlb;
   static OpenClProvider opencl;
-  static std::array<Provider*, 2> providers = {&memfd, &opencl};
+  static std::array providers = std::to_array<Provider*>({&memfd, &hugetlb, &opencl});
   return providers;
 }
 

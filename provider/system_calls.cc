@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// See system_calls.h.
+#include "provider/system_calls.h"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <fstream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace devmem {
+
+const SystemCalls& SystemCalls::OfThisMachine() {
+  static const SystemCalls calls;
+  return calls;
+}
+
+std::string SystemCalls::PathOf(absl::string_view path) const { return absl::StrCat(root_, path); }
+
+UniqueFd SystemCalls::Open(absl::string_view path, int flags) const {
+  return UniqueFd(::open(PathOf(path).c_str(), flags | O_CLOEXEC));
+}
+
+int SystemCalls::Ioctl(int fd, unsigned long request, void* argument) const {
+  int result = 0;
+  do {
+    result = IoctlOnce(fd, request, argument);
+  } while (result == -1 && (errno == EINTR || errno == EAGAIN));
+  return result;
+}
+
+int SystemCalls::IoctlOnce(int fd, unsigned long request, void* argument) const {
+  return ::ioctl(fd, request, argument);
+}
+
+std::optional<std::string> SystemCalls::ReadLine(absl::string_view path) const {
+  std::ifstream file(PathOf(path));
+  std::string line;
+  if (!std::getline(file, line)) return std::nullopt;
+  return line;
+}
+
+std::optional<uint64_t> SystemCalls::ReadNumber(absl::string_view path) const {
+  const std::optional<std::string> line = ReadLine(path);
+  uint64_t number = 0;
+  if (!line || !absl::SimpleAtoi(*line, &number)) return std::nullopt;
+  return number;
+}
+
+std::optional<std::string> SystemCalls::ReadLink(absl::string_view path) const {
+  std::array<char, PATH_MAX> target = {};
+  const ssize_t bytes = ::readlink(PathOf(path).c_str(), target.data(), target.size());
+  if (bytes < 0) return std::nullopt;
+  return std::string(target.data(), static_cast<size_t>(bytes));
+}
+
+}  // namespace devmem
