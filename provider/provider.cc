@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "provider/hugetlb_provider.h"
+#include "provider/import_provider.h"
 #include "provider/memfd_provider.h"
 #include "provider/opencl_provider.h"
 
@@ -19,8 +20,9 @@ namespace {
 auto& Providers() {
   static MemfdProvider memfd;
   static HugetlbProvider hugetlb;
+  static ImportProvider import;
   static OpenClProvider opencl;
-  static std::array providers = std::to_array<Provider*>({&memfd, &hugetlb, &opencl});
+  static std::array providers = std::to_array<Provider*>({&memfd, &hugetlb, &import, &opencl});
   return providers;
 }
 

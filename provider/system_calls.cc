@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -37,6 +38,12 @@ int SystemCalls::Ioctl(int fd, unsigned long request, void* argument) const {
 
 int SystemCalls::IoctlOnce(int fd, unsigned long request, void* argument) const {
   return ::ioctl(fd, request, argument);
+}
+
+uint64_t SystemCalls::FileSystemOf(int fd) const {
+  struct statfs system = {};
+  if (::fstatfs(fd, &system) != 0) return 0;
+  return static_cast<uint64_t>(system.f_type);
 }
 
 std::optional<std::string> SystemCalls::ReadLine(absl::string_view path) const {

@@ -35,6 +35,10 @@ class SystemCalls {
   // EAGAIN). -1: errno says why.
   int Ioctl(int fd, unsigned long request, void* argument) const;
 
+  // The number by which the kernel knows the kind of file system that a descriptor belongs to
+  // (linux/magic.h), or 0: errno says why. A dma-buf and a memfd each have their own.
+  virtual uint64_t FileSystemOf(int fd) const;
+
   // The first line of a file without its end, and the number that it is. Unset: the file is not
   // there, cannot be read, or is no number.
   std::optional<std::string> ReadLine(absl::string_view path) const;

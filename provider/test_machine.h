@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -42,6 +44,13 @@ class TestMachine final : public SystemCalls {
     std::filesystem::create_symlink(target, link);
   }
 
+  // Has a file, and every duplicate of its descriptor, pass for one of another file system.
+  void Disguise(int fd, uint64_t file_system) { disguises_[InodeOf(fd)] = file_system; }
+  uint64_t FileSystemOf(int fd) const override {
+    const auto found = disguises_.find(InodeOf(fd));
+    return found == disguises_.end() ? SystemCalls::FileSystemOf(fd) : found->second;
+  }
+
   // Who answers ioctls; as ioctl(2), with errno. Without one, every device refuses with ENOTTY.
   void set_answer(Answer answer) { answer_ = std::move(answer); }
 
@@ -53,6 +62,11 @@ class TestMachine final : public SystemCalls {
   }
 
  private:
+  static ino_t InodeOf(int fd) {
+    struct stat file = {};
+    return ::fstat(fd, &file) == 0 ? file.st_ino : 0;
+  }
+
   static std::string MakeFolder() {
     std::string name = std::filesystem::temp_directory_path() / "devmem_machine_XXXXXX";
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
@@ -60,6 +74,7 @@ class TestMachine final : public SystemCalls {
   }
 
   Answer answer_;
+  std::map<ino_t, uint64_t> disguises_;
 };
 
 // The machine's 2 MiB pages, which belong to all programs: while this lives, no other test that
