@@ -65,6 +65,17 @@ absl::StatusOr<MappedMemory> MapDmabuf(const SystemCalls& calls, int dmabuf, int
   return MappedMemory::Borrow(std::move(mapping), access);
 }
 
+std::unique_ptr<Region> MakeDmabufRegion(RegionTraits traits, DmabufPart part,
+                                         const SystemCalls& calls) {
+  const int dmabuf = traits.fd.get();
+  const absl::Status mapped =
+      MapDmabuf(calls, dmabuf, dmabuf, part.offset, traits.size_bytes, MapAccess::kReadWrite)
+          .status();
+  traits.cpu_visible = mapped.ok();
+  if (!mapped.ok()) part.unmappable = std::string(mapped.message());
+  return std::make_unique<DmabufRegion>(std::move(traits), std::move(part), calls);
+}
+
 absl::StatusOr<MappedMemory> DmabufRegion::Map(MapAccess access) const {
   if (!part_.unmappable.empty()) {
     return absl::FailedPreconditionError(

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -48,5 +49,9 @@ class DmabufRegion final : public Region {
   const DmabufPart part_;
   const SystemCalls& calls_;
 };
+
+// The region over a part of the dma-buf `traits.fd`, after trying whether the processor can map it.
+std::unique_ptr<Region> MakeDmabufRegion(RegionTraits traits, DmabufPart part,
+                                         const SystemCalls& calls);
 
 }  // namespace devmem

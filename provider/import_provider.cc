@@ -116,18 +116,6 @@ bool IsMemfd(uint64_t file_system, int fd, absl::string_view name) {
          absl::StartsWith(name, "/memfd:") && ::fcntl(fd, F_GET_SEALS) >= 0;
 }
 
-std::unique_ptr<Region> MakeDmabufRegion(RegionTraits traits, Source source, uint64_t offset,
-                                         const SystemCalls& calls) {
-  DmabufPart part{.offset = offset, .dmabuf_bytes = source.file_bytes};
-  const absl::Status mapped = MapDmabuf(calls, source.fd.get(), source.fd.get(), offset,
-                                        traits.size_bytes, MapAccess::kReadWrite)
-                                  .status();
-  if (!mapped.ok()) part.unmappable = std::string(mapped.message());
-  traits.cpu_visible = mapped.ok();
-  traits.fd = std::move(source.fd);
-  return std::make_unique<DmabufRegion>(std::move(traits), std::move(part), calls);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Region>> ImportDmabuf(const ImportOptions& options,
@@ -171,10 +159,11 @@ absl::StatusOr<std::unique_ptr<Region>> ImportDmabuf(const ImportOptions& option
                       .page_bytes = source->page_bytes,
                       .policy = options.policy,
                       .fd = {}};
-  if (is_dmabuf) {
-    return MakeDmabufRegion(std::move(traits), *std::move(source), options.offset, calls);
-  }
   traits.fd = std::move(source->fd);
+  if (is_dmabuf) {
+    return MakeDmabufRegion(std::move(traits),
+                            {.offset = options.offset, .dmabuf_bytes = source->file_bytes}, calls);
+  }
   return std::make_unique<MemfdRegion>(std::move(traits),
                                        MemfdBacking{.file = {}, .offset = options.offset}, calls);
 }

@@ -88,6 +88,7 @@ class MappedMemory {
 
  private:
   friend class DmaMapping;
+  friend class HostResidence;
   friend class RegionView;
 
   friend class UserMapping;

@@ -28,9 +28,15 @@ class MemfdRegion final : public Region {
   MemfdRegion(RegionTraits traits, MemfdBacking backing, const SystemCalls& calls)
       : Region(std::move(traits)), backing_(std::move(backing)), calls_(calls) {}
 
+  // A udmabuf over the range; of a region that is one already, its own for the whole.
+  absl::StatusOr<UniqueFd> ExportDmabuf(uint64_t offset, uint64_t bytes) const override;
+  absl::StatusOr<Residence> FindResidence() const override;
+
  private:
   absl::StatusOr<MappedMemory> Map(MapAccess access) const override;
 
+  // Whether fd() is a dma-buf over the file, and not the file itself.
+  bool is_dmabuf() const { return backing_.file.valid() && fd() >= 0; }
   int file() const { return backing_.file.valid() ? backing_.file.get() : fd(); }
 
   const MemfdBacking backing_;

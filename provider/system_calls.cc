@@ -8,9 +8,12 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -58,6 +61,16 @@ std::optional<uint64_t> SystemCalls::ReadNumber(absl::string_view path) const {
   uint64_t number = 0;
   if (!line || !absl::SimpleAtoi(*line, &number)) return std::nullopt;
   return number;
+}
+
+std::vector<std::string> SystemCalls::ListFolder(absl::string_view path) const {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(PathOf(path), ignored)) {
+    names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 std::optional<std::string> SystemCalls::ReadLink(absl::string_view path) const {

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "provider/unique_fd.h"
@@ -29,7 +31,7 @@ class SystemCalls {
   std::string PathOf(absl::string_view path) const;
 
   // open(2), close-on-exec. Invalid: errno says why.
-  UniqueFd Open(absl::string_view path, int flags) const;
+  virtual UniqueFd Open(absl::string_view path, int flags) const;
 
   // ioctl(2), repeated while a signal interrupts it or the kernel asks for a repetition (EINTR,
   // EAGAIN). -1: errno says why.
@@ -43,6 +45,9 @@ class SystemCalls {
   // there, cannot be read, or is no number.
   std::optional<std::string> ReadLine(absl::string_view path) const;
   std::optional<uint64_t> ReadNumber(absl::string_view path) const;
+
+  // The names in a folder, in the order of the alphabet; none where there is no such folder.
+  std::vector<std::string> ListFolder(absl::string_view path) const;
 
   // What a symbolic link says. Unset: it is none.
   std::optional<std::string> ReadLink(absl::string_view path) const;

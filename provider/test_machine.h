@@ -16,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -42,6 +43,14 @@ class TestMachine final : public SystemCalls {
     const std::filesystem::path link(PathOf(path));
     std::filesystem::create_directories(link.parent_path());
     std::filesystem::create_symlink(target, link);
+  }
+
+  // Has open() say EACCES, which root would never see.
+  void Forbid(const std::string& path) { forbidden_.insert(path); }
+  UniqueFd Open(absl::string_view path, int flags) const override {
+    if (forbidden_.count(std::string(path)) == 0) return SystemCalls::Open(path, flags);
+    errno = EACCES;
+    return UniqueFd();
   }
 
   // Has a file, and every duplicate of its descriptor, pass for one of another file system.
@@ -75,6 +84,7 @@ class TestMachine final : public SystemCalls {
 
   Answer answer_;
   std::map<ino_t, uint64_t> disguises_;
+  std::set<std::string> forbidden_;
 };
 
 // The machine's 2 MiB pages, which belong to all programs: while this lives, no other test that
