@@ -59,7 +59,7 @@ std::string MemlockLimit() {
 
 // Locks the pages; returns why not, or nothing. Huge pages are never swapped and need no lock.
 std::string LockOrExplain(const Region& region, MappedMemory& memory) {
-  if (region.page_bytes() == kHugePageBytes) return "";
+  if (region.page_bytes() >= kHugePageBytes) return "";
   const absl::Status locked = memory.Lock();
   if (locked.ok()) return "";
   return absl::StrCat(region.Describe(), " is not locked in memory, and may be swapped out under ",

@@ -9,10 +9,11 @@
 
 namespace devmem {
 
-// The two page sizes that a region may be made of. Small pages are those of x86-64 and of arm64
-// kernels built with 4 KiB pages; huge pages are the 2 MiB hugetlb pages of both.
+// The page sizes that a region may be made of. Small pages are those of x86-64 and of arm64 kernels
+// built with 4 KiB pages; huge and giant ones are the 2 MiB and 1 GiB hugetlb pages of both.
 inline constexpr uint64_t kSmallPageBytes = 4096;
 inline constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
+inline constexpr uint64_t kGiantPageBytes = uint64_t{1} << 30;
 
 // The largest region that can be asked for: 1 TiB. A provider also refuses more than its machine
 // has; this bound keeps every offset, every chunk index and every sum of them far from overflow.
@@ -51,7 +52,8 @@ inline constexpr uint32_t kDeviceHashPiecesMax = 1024;
 inline constexpr uint32_t kDeviceHashLaunchesMax = 16;
 
 static_assert(kHugePageBytes % kSmallPageBytes == 0);
-static_assert(kRegionBytesMax % kHugePageBytes == 0);
+static_assert(kGiantPageBytes % kHugePageBytes == 0);
+static_assert(kRegionBytesMax % kGiantPageBytes == 0);
 static_assert(kRegionBytesMax / kSmallPageBytes <= UINT32_MAX, "a page index fits 32 bits");
 static_assert(sizeof("memfd:") - 1 + kRegionLabelBytesMax <= 255, "a label fits NAME_MAX");
 

@@ -10,16 +10,24 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "provider/provider.h"
+#include "provider/system_calls.h"
 
 namespace devmem {
 
-// Its regions are pinned, have a file handle that can be passed on, and are sealed against
-// shrinking, growing and further seals: no holder of the handle can pull pages from under a NIC.
+// Its regions are pinned or may be revoked. Pinned ones have a file handle that can be passed on.
+// All are sealed against shrinking, growing and further seals: no holder of the handle can pull
+// pages from under a NIC.
 class MemfdProvider final : public Provider {
  public:
+  // `calls` outlives the provider and its regions.
+  explicit MemfdProvider(const SystemCalls& calls = SystemCalls::OfThisMachine()) : calls_(calls) {}
+
   absl::string_view name() const override { return "memfd"; }
   absl::StatusOr<std::string> Probe() override;
   absl::StatusOr<std::unique_ptr<Region>> Allocate(const AllocateOptions& options) override;
+
+ private:
+  const SystemCalls& calls_;
 };
 
 }  // namespace devmem

@@ -11,14 +11,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <fstream>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "provider/allocate_checks.h"
 #include "provider/dma_mapping.h"
 #include "provider/limits.h"
 #include "provider/region_view.h"
+#include "provider/test_machine.h"
 #include "provider/test_region.h"
 
 namespace devmem {
@@ -26,18 +27,6 @@ namespace {
 
 absl::Status Refusal(const AllocateOptions& options) {
   return MemfdProvider().Allocate(options).status();
-}
-
-uint64_t MachineBytes() {
-  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-         static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
-uint64_t HugePages(const std::string& which) {
-  std::ifstream file("/sys/kernel/mm/hugepages/hugepages-2048kB/" + which);
-  uint64_t count = 0;
-  file >> count;
-  return count;
 }
 
 TEST(MemfdProviderTest, ARegionHasWhatItsOptionsSay) {
@@ -165,8 +154,31 @@ TEST(MemfdProviderTest, TheLongestLabelIsTakenAndALongerOneRefused) {
             "a region's label of 250 bytes is refused: the most is 249 bytes; shorten it");
 }
 
+TEST(MemfdProviderTest, MemoryThatMayBeRevokedHasNoHandleAndIsMappedAllTheSame) {
+  const auto region =
+      MemfdProvider().Allocate({.bytes = kSmallPageBytes, .kind = AttachmentKind::kMayRevoke});
+  ASSERT_TRUE(region.ok()) << region.status();
+  EXPECT_EQ((*region)->attachment_kind(), AttachmentKind::kMayRevoke);
+  EXPECT_EQ((*region)->fd(), -1);
+  const absl::Status refusal = (*region)->ShareHandle().status();
+  EXPECT_EQ(refusal.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(refusal.message(),
+                                "it may be revoked, and a handle in another process could not be "
+                                "taken back"))
+      << refusal;
+  const auto view = RegionView::Map(**region);
+  ASSERT_TRUE(view.ok()) << view.status();
+  const auto attachment = MakeAttachment(**region);
+  attachment->mapping().Write(0, std::array<uint8_t, 1>{5});
+  EXPECT_EQ(view->bytes()[0], 5);
+  (*region)->Revoke("a test");
+  EXPECT_EQ(view->bytes()[0], 0);
+}
+
 TEST(MemfdProviderTest, HugePagesOnASystemWithoutAnyAreRefusedWithTheSettingThatMakesThem) {
-  if (HugePages("nr_hugepages") != 0) GTEST_SKIP() << "vm.nr_hugepages is not 0 on this system";
+  const HugePageStock stock;
+  if (HugePageStock::Read("nr_hugepages") != 0)
+    GTEST_SKIP() << "vm.nr_hugepages is not 0 on this system";
   const absl::Status refusal = Refusal({.bytes = 2 * kHugePageBytes, .huge_pages = true});
   EXPECT_EQ(refusal.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(std::string(refusal.message()),
@@ -178,7 +190,8 @@ TEST(MemfdProviderTest, HugePagesOnASystemWithoutAnyAreRefusedWithTheSettingThat
 // Other programs use the system's huge pages too, so only the numbers that they cannot change
 // count.
 TEST(MemfdProviderTest, MoreHugePagesThanTheSystemHasAreRefused) {
-  const uint64_t total = HugePages("nr_hugepages");
+  const HugePageStock stock;
+  const uint64_t total = HugePageStock::Read("nr_hugepages");
   const uint64_t bytes = (total + 1) * kHugePageBytes;
   if (bytes > MachineBytes()) GTEST_SKIP() << "the machine's memory is all huge pages";
   const absl::Status refusal = Refusal({.bytes = bytes, .huge_pages = true});
@@ -191,13 +204,14 @@ TEST(MemfdProviderTest, MoreHugePagesThanTheSystemHasAreRefused) {
 }
 
 TEST(MemfdProviderTest, ARegionOfHugePagesIsAttachedInWholePages) {
-  if (HugePages("free_hugepages") <= HugePages("resv_hugepages")) {
+  HugePageStock stock;
+  if (!stock.Have(1)) {
     GTEST_SKIP() << "no free huge pages; set vm.nr_hugepages to 1 or more to run this test";
   }
   const auto region = MemfdProvider().Allocate({.bytes = kHugePageBytes, .huge_pages = true});
   ASSERT_TRUE(region.ok()) << region.status();
   EXPECT_EQ((*region)->page_bytes(), kHugePageBytes);
-  EXPECT_GE(HugePages("resv_hugepages"), 1u);  // Set aside before anything was mapped.
+  EXPECT_GE(HugePageStock::Read("resv_hugepages"), 1u);  // Set aside before anything was mapped.
   struct stat file = {};
   ASSERT_EQ(::fstat((*region)->fd(), &file), 0);
   EXPECT_EQ(file.st_blksize, static_cast<blksize_t>(kHugePageBytes));

@@ -8,17 +8,28 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "provider/dma_heap_provider.h"
+#include "provider/hugetlb_provider.h"
+#include "provider/import_provider.h"
 #include "provider/memfd_provider.h"
 #include "provider/opencl_provider.h"
+#include "provider/p2pmem_provider.h"
+#include "provider/udmabuf_provider.h"
 
 namespace devmem {
 namespace {
 
 // In the order in which messages name them: what works everywhere comes first.
-std::array<Provider*, 2>& Providers() {
+auto& Providers() {
   static MemfdProvider memfd;
+  static HugetlbProvider hugetlb;
+  static UdmabufProvider udmabuf;
+  static DmaHeapProvider dma_heap;
+  static ImportProvider import;
+  static P2pmemProvider p2pmem;
   static OpenClProvider opencl;
-  static std::array<Provider*, 2> providers = {&memfd, &opencl};
+  static std::array providers =
+      std::to_array<Provider*>({&memfd, &hugetlb, &udmabuf, &dma_heap, &import, &p2pmem, &opencl});
   return providers;
 }
 

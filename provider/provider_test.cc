@@ -28,8 +28,8 @@ TEST(ProviderTest, AnUnknownNameIsRefusedWithTheNamesThatExist) {
   const absl::Status refusal = FindProvider("vram").status();
   EXPECT_EQ(refusal.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(std::string(refusal.message()),
-            "there is no provider \"vram\"; choose one of: memfd, "
-            "opencl");
+            "there is no provider \"vram\"; choose one of: "
+            "memfd, hugetlb, udmabuf, dma-heap, import, p2pmem, opencl");
 }
 
 }  // namespace

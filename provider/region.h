@@ -32,7 +32,7 @@ struct RegionTraits {
   absl::string_view provider_name;  // Static storage: the provider's own name.
   std::string label;                // The owner's word for it, for people and /proc. May be empty.
   uint64_t size_bytes = 0;          // A positive multiple of page_bytes.
-  uint64_t page_bytes = 0;          // kSmallPageBytes or kHugePageBytes.
+  uint64_t page_bytes = 0;          // kSmallPageBytes, kHugePageBytes or kGiantPageBytes.
   AttachmentKind attachment_kind = AttachmentKind::kPinned;
   ImportPolicy policy = ImportPolicy::Everyone();
   UniqueFd fd;  // The file handle; owns nothing where the memory has none.

@@ -235,6 +235,19 @@ class Session {
   // the provider's own.
   absl::StatusOr<std::unique_ptr<Region>> Allocate(const RegionOptions& options);
 
+  // A region over memory that somebody else allocated and passed on: a dma-buf of any exporter, or
+  // the memfd of another process's region (Region::ShareHandle()). `fd` stays the caller's. The
+  // range is in bytes, both multiples of the page size; 0 bytes: to the end of the file. A memfd is
+  // sealed against shrinking unless it is already. Neither the memory nor what is bound needs the
+  // exporter's process to go on.
+  //
+  // Errors: kInvalidArgument    the descriptor is closed, or neither of the two (the message says
+  //                             what it is); the range is not of whole pages.
+  //         kOutOfRange         the range leaves the file.
+  //         kFailedPrecondition a memfd that cannot be sealed, or that is sealed against writing.
+  //         kPermissionDenied   a descriptor for reading only.
+  absl::StatusOr<std::unique_ptr<Region>> ImportDmabuf(int fd, uint64_t offset, uint64_t bytes);
+
   // Binds a range of a region to rx queues: from now on their steered payload lands there. Each
   // queue has one owner. Errors: see BindingTable::Bind(), and the exporter's refusal to be
   // attached.

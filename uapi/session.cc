@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "provider/import_provider.h"
 #include "provider/provider.h"
 #include "uapi/copy_session.h"
 #include "uapi/devmem.h"
@@ -51,6 +52,11 @@ absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& o
   request.label = options.label;
   request.policy = options.policy;
   return (*provider)->Allocate(request);
+}
+
+absl::StatusOr<std::unique_ptr<Region>> Session::ImportDmabuf(int fd, uint64_t offset,
+                                                              uint64_t bytes) {
+  return devmem::ImportDmabuf({.fd = fd, .offset = offset, .bytes = bytes});
 }
 
 }  // namespace devmem

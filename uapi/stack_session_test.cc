@@ -103,6 +103,18 @@ TEST_F(StackSessionTest, RefusesARangeThatAnotherBindingHas) {
   EXPECT_TRUE(server.Bind(world.region(), {.queues = {2}, .offset = 2 << 20}).ok());
 }
 
+TEST_F(StackSessionTest, AnImportedRegionIsBoundLikeAnyOther) {
+  world_.Unbind();
+  const auto imported = world_.server().ImportDmabuf(other_->fd(), 512 << 10, 0);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_EQ((*imported)->size_bytes(), uint64_t{512 << 10});
+  const absl::StatusOr<BindingId> bound = world_.server().Bind(**imported, {.queues = {1}});
+  ASSERT_TRUE(bound.ok()) << bound.status();
+  EXPECT_TRUE(world_.server().Unbind(*bound).ok());
+  ExpectRefused(world_.server().ImportDmabuf(-1, 0, 0).status(), absl::StatusCode::kInvalidArgument,
+                {"descriptor -1", "not open"});
+}
+
 TEST_F(StackSessionTest, AnUnknownBindingIsNotFound) {
   ExpectRefused(world_.server().Unbind(99), absl::StatusCode::kNotFound, {"99"});
   ExpectRefused(world_.server().account(99).status(), absl::StatusCode::kNotFound, {"99"});
