@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "provider/cuda_provider.h"
 #include "provider/memfd_provider.h"
 #include "provider/opencl_provider.h"
 
@@ -15,10 +16,11 @@ namespace devmem {
 namespace {
 
 // In the order in which messages name them: what works everywhere comes first.
-std::array<Provider*, 2>& Providers() {
+std::array<Provider*, 3>& Providers() {
   static MemfdProvider memfd;
+  static CudaProvider cuda;
   static OpenClProvider opencl;
-  static std::array<Provider*, 2> providers = {&memfd, &opencl};
+  static std::array<Provider*, 3> providers = {&memfd, &cuda, &opencl};
   return providers;
 }
 

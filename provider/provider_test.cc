@@ -29,7 +29,7 @@ TEST(ProviderTest, AnUnknownNameIsRefusedWithTheNamesThatExist) {
   EXPECT_EQ(refusal.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(std::string(refusal.message()),
             "there is no provider \"vram\"; choose one of: memfd, "
-            "opencl");
+            "cuda, opencl");
 }
 
 }  // namespace
