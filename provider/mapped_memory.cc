@@ -130,7 +130,9 @@ absl::Status MappedMemory::TouchPages() {
 }
 
 bool MappedMemory::PopulateRange(uint64_t offset, uint64_t bytes) {
-  return ::syscall(SYS_madvise, address_ + offset, bytes, MADV_POPULATE_WRITE) == 0;
+  if (::syscall(SYS_madvise, address_ + offset, bytes, MADV_POPULATE_WRITE) != 0) return false;
+  (void)::syscall(SYS_mlock2, address_ + offset, bytes, 0);
+  return true;
 }
 
 bool MappedMemory::CoverWithScratch(uint64_t offset, uint64_t bytes) {

@@ -73,7 +73,8 @@ class MappedMemory {
   // pages are looked at instead: their driver made them.
   absl::Status Populate();
 
-  // The same for a part, by system calls that a sanitizer does not take for accesses.
+  // The same for a part, by system calls that a sanitizer does not take for accesses, and locks it
+  // where that is allowed.
   bool PopulateRange(uint64_t offset, uint64_t bytes);
 
   // Replaces a part by private memory of zeroes, or by a part of a file, in one step: at no moment

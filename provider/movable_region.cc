@@ -63,6 +63,24 @@ void CopyBetween(int from, int to, uint64_t offset, uint64_t bytes) {
   }
 }
 
+// Short-term pins are out of the way for as long as it lives.
+class MoveTurn {
+ public:
+  MoveTurn(RegionLife& life, std::chrono::nanoseconds patience)
+      : life_(life), granted_(life.BeginMove(patience)) {}
+  ~MoveTurn() {
+    if (granted_) life_.EndMove();
+  }
+  MoveTurn(const MoveTurn&) = delete;
+  MoveTurn& operator=(const MoveTurn&) = delete;
+
+  bool granted() const { return granted_; }
+
+ private:
+  RegionLife& life_;
+  const bool granted_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<MovableMemory>> MovableMemory::Create(const std::string& label,
@@ -153,6 +171,9 @@ absl::Status MovableMemory::PinnedElsewhere() const {
 
 absl::Status MovableMemory::Move(std::chrono::nanoseconds pin_patience) {
   const std::shared_ptr<RegionLife> life = life_.lock();
+  // Before the places are locked: whoever holds a pin may want them until he gives it back.
+  const MoveTurn turn(*life, pin_patience);
+  if (!turn.granted()) return PinnedElsewhere();
   const std::unique_lock<std::mutex> places = life->LockPlaces();
   if (life->phase() == RegionPhase::kRevoked) return life->status();
   absl::StatusOr<UniqueFd> home = MakeFile(label_, bytes_);
@@ -160,12 +181,10 @@ absl::Status MovableMemory::Move(std::chrono::nanoseconds pin_patience) {
   // Everything is had before anything moves, so that the region is never in two places.
   absl::Status moved = Reserve(home->get(), 0, bytes_);
   if (!moved.ok()) return moved;
-  if (!life->BeginMove(pin_patience)) return PinnedElsewhere();
   for (uint64_t block = 0; block < resident_.size() && moved.ok(); ++block) {
     const int from = resident_[block] ? home_.get() : away_.get();
     moved = MoveBlock(*life, block, from, home->get(), true);
   }
-  life->EndMove();
   home_ = *std::move(home);
   return moved;
 }
@@ -177,24 +196,25 @@ absl::Status MovableMemory::Evict(uint64_t offset, uint64_t bytes,
                                               " ends beyond the region of ", bytes_, " bytes"));
   }
   const std::shared_ptr<RegionLife> life = life_.lock();
+  const MoveTurn turn(*life, pin_patience);
+  if (!turn.granted()) return PinnedElsewhere();
   const std::unique_lock<std::mutex> places = life->LockPlaces();
   if (life->phase() == RegionPhase::kRevoked) return life->status();
-  if (!life->BeginMove(pin_patience)) return PinnedElsewhere();
   const uint64_t end = (offset + bytes + kPagingBlockBytes - 1) / kPagingBlockBytes;
   absl::Status moved;
   for (uint64_t block = offset / kPagingBlockBytes; block < end && moved.ok(); ++block) {
     if (resident_[block]) moved = MoveBlock(*life, block, home_.get(), away_.get(), false);
   }
-  life->EndMove();
   return moved;
 }
 
 bool MovableMemory::FaultIn(uint64_t offset, uint64_t bytes) {
   const std::shared_ptr<RegionLife> life = life_.lock();
   if (life == nullptr) return false;
+  const MoveTurn turn(*life, std::chrono::nanoseconds(0));
+  if (!turn.granted()) return false;
   const std::unique_lock<std::mutex> places = life->LockPlaces();
   if (life->phase() == RegionPhase::kRevoked) return false;
-  if (!life->BeginMove(std::chrono::nanoseconds(0))) return false;
   const uint64_t end = (offset + bytes + kPagingBlockBytes - 1) / kPagingBlockBytes;
   bool in_place = true;
   for (uint64_t block = offset / kPagingBlockBytes; block < end && in_place; ++block) {
@@ -202,7 +222,6 @@ bool MovableMemory::FaultIn(uint64_t offset, uint64_t bytes) {
     in_place = resident_bytes_ + block_bytes(block) <= home_budget_bytes_ &&
                MoveBlock(*life, block, away_.get(), home_.get(), true).ok();
   }
-  life->EndMove();
   return in_place;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "provider/cuda_provider.h"
 #include "provider/dma_heap_provider.h"
 #include "provider/hugetlb_provider.h"
 #include "provider/import_provider.h"
@@ -27,9 +28,10 @@ auto& Providers() {
   static DmaHeapProvider dma_heap;
   static ImportProvider import;
   static P2pmemProvider p2pmem;
+  static CudaProvider cuda;
   static OpenClProvider opencl;
-  static std::array providers =
-      std::to_array<Provider*>({&memfd, &hugetlb, &udmabuf, &dma_heap, &import, &p2pmem, &opencl});
+  static std::array providers = std::to_array<Provider*>(
+      {&memfd, &hugetlb, &udmabuf, &dma_heap, &import, &p2pmem, &cuda, &opencl});
   return providers;
 }
 

@@ -29,7 +29,7 @@ TEST(ProviderTest, AnUnknownNameIsRefusedWithTheNamesThatExist) {
   EXPECT_EQ(refusal.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(std::string(refusal.message()),
             "there is no provider \"vram\"; choose one of: "
-            "memfd, hugetlb, udmabuf, dma-heap, import, p2pmem, opencl");
+            "memfd, hugetlb, udmabuf, dma-heap, import, p2pmem, cuda, opencl");
 }
 
 }  // namespace
