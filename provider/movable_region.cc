@@ -186,7 +186,12 @@ absl::Status MovableMemory::Move(std::chrono::nanoseconds pin_patience) {
     moved = MoveBlock(*life, block, from, home->get(), true);
   }
   home_ = *std::move(home);
-  return moved;
+  return AfterMove(*life, moved);
+}
+
+// Revoked in the middle: the bytes are wherever they are, and nobody has access.
+absl::Status MovableMemory::AfterMove(RegionLife& life, const absl::Status& moved) {
+  return life.phase() == RegionPhase::kRevoked ? life.status() : moved;
 }
 
 absl::Status MovableMemory::Evict(uint64_t offset, uint64_t bytes,
@@ -205,7 +210,7 @@ absl::Status MovableMemory::Evict(uint64_t offset, uint64_t bytes,
   for (uint64_t block = offset / kPagingBlockBytes; block < end && moved.ok(); ++block) {
     if (resident_[block]) moved = MoveBlock(*life, block, home_.get(), away_.get(), false);
   }
-  return moved;
+  return AfterMove(*life, moved);
 }
 
 bool MovableMemory::FaultIn(uint64_t offset, uint64_t bytes) {

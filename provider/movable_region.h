@@ -57,6 +57,7 @@ class MovableMemory final : public PagingSource {
   uint64_t block_bytes(uint64_t block) const;
   absl::Status MoveBlock(RegionLife& life, uint64_t block, int from, int to, bool resident);
   absl::Status PinnedElsewhere() const;
+  static absl::Status AfterMove(RegionLife& life, const absl::Status& moved);
 
   const std::string label_;
   const uint64_t bytes_;

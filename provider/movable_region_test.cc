@@ -167,6 +167,24 @@ TEST_F(MovableRegionTest, ARevokedRegionNeitherMovesNorComesBack) {
   EXPECT_FALSE(WriteAs(attachment->mapping(), 0, std::array<uint8_t, 1>{1}));
 }
 
+// A revoke that comes between the halves of a move wins: nobody sees the region afterwards.
+TEST_F(MovableRegionTest, ARevokeInTheMiddleOfAMoveIsNotUndoneByItsEnd) {
+  const auto attachment = Attach();
+  const RegionView view = View();
+  ASSERT_TRUE(WriteAs(attachment->mapping(), 0, SeededBytes(kBytes, 6)));
+  std::atomic<bool> moving{true};
+  std::thread mover([&] {
+    while (region_->Move().ok()) {
+    }
+    moving = false;
+  });
+  region_->Revoke("sold");
+  mover.join();
+  EXPECT_FALSE(moving);
+  const auto shown = view.bytes();
+  EXPECT_TRUE(std::all_of(shown.begin(), shown.end(), [](uint8_t byte) { return byte == 0; }));
+}
+
 // A byte may be handed out as soon as a writer is back; whoever reads it must be there before.
 TEST_F(MovableRegionTest, WhoReadsIsPutBackBeforeWhoWrites) {
   class Recorder final : public RegionUser {

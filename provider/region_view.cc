@@ -28,6 +28,7 @@ class RegionView::Look final : public RegionUser {
   std::span<const uint8_t> bytes() const { return {memory_.address_, memory_.bytes()}; }
 
   void TakeAway() override {
+    taken_ = true;
     const bool swapped = memory_.CoverWithScratch(0, memory_.bytes());
     DEVMEM_CHECK(swapped, "the kernel refused to take a region from its view");
   }
@@ -36,6 +37,8 @@ class RegionView::Look final : public RegionUser {
   // It only reads, and until PutBack() the bytes stay where it reads them.
   void Withdraw(uint64_t /*offset*/, uint64_t /*bytes*/) override {}
   absl::Status PutBack(const RegionPlace& place) override {
+    // Revoked while it was on its way: it never comes back.
+    if (taken_) return absl::OkStatus();
     if (memory_.CoverWithFile(place.offset, place.bytes, place.fd, place.fd_offset)) {
       return absl::OkStatus();
     }
@@ -47,6 +50,7 @@ class RegionView::Look final : public RegionUser {
   MappedMemory memory_;
   const std::shared_ptr<RegionLife> life_;
   bool joined_ = false;
+  bool taken_ = false;  // Under the life's lock.
 };
 
 absl::StatusOr<RegionView> RegionView::Map(const Region& region) {

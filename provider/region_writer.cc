@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 #include <utility>
 
 #include "provider/dma_engine.h"
@@ -55,25 +56,34 @@ RegionWriter::RegionWriter(RegionWriter&&) noexcept = default;
 RegionWriter& RegionWriter::operator=(RegionWriter&&) noexcept = default;
 
 bool RegionWriter::Write(uint64_t offset, std::span<const uint8_t> bytes) {
-  if (staging_ == nullptr) {
-    uint64_t before;
-    do {
-      before = mapping_->generation();
-      if (mapping_->revoked() || !mapping_->Resident(offset, bytes.size())) return false;
-      mapping_->Write(offset, bytes);
-    } while (!mapping_->Landed(before));
-    return true;
-  }
+  if (staging_ == nullptr) return WriteMapped(offset, bytes);
   while (!bytes.empty()) {
     const std::span part = bytes.first(std::min<size_t>(bytes.size(), kStagingBytes));
     staging_->attachment->mapping().Write(0, part);
     const std::array copy = {DmaCopy{0, offset, static_cast<uint32_t>(part.size())}};
-    if (staging_->engine->Submit(copy) == 0 || !staging_->engine->Fence()) return false;
+    if (staging_->engine->Submit(copy) == 0) return false;
+    while (!staging_->engine->Fence()) {
+      if (staging_->engine->lost()) return false;
+      std::this_thread::yield();
+    }
     (void)staging_->engine->Completed();  // Frees the batch's place.
     offset += part.size();
     bytes = bytes.subspan(part.size());
   }
   return true;
+}
+
+bool RegionWriter::WriteMapped(uint64_t offset, std::span<const uint8_t> bytes) {
+  while (!mapping_->revoked()) {
+    const uint64_t before = mapping_->generation();
+    if (mapping_->Resident(offset, bytes.size())) {
+      mapping_->Write(offset, bytes);
+      if (mapping_->Landed(before)) return true;
+    }
+    // On its way to another place, or out of it with no room to come back now.
+    std::this_thread::yield();
+  }
+  return false;
 }
 
 }  // namespace devmem

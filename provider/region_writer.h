@@ -26,13 +26,16 @@ class RegionWriter {
   RegionWriter(RegionWriter&&) noexcept;
   RegionWriter& operator=(RegionWriter&&) noexcept;
 
-  // Copies `bytes` to `offset`, in bytes from the region's start. False when the region was revoked
-  // before or meanwhile: the bytes are lost then, and nobody may be told that they landed. A range
-  // outside the region is a mistake of the caller and stops the program.
+  // Copies `bytes` to `offset`, in bytes from the region's start. Waits while the place is
+  // changing, or evicted with no room to come back. False when the region was revoked before or
+  // meanwhile: the bytes are lost then, and nobody may be told that they landed. A range outside
+  // the region is a mistake of the caller and stops the program.
   bool Write(uint64_t offset, std::span<const uint8_t> bytes);
 
  private:
   struct Staging;
+
+  bool WriteMapped(uint64_t offset, std::span<const uint8_t> bytes);
 
   RegionWriter(DmaMapping* mapping, std::unique_ptr<Staging> staging);
 

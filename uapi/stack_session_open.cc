@@ -154,6 +154,8 @@ StackSession::~StackSession() {
   if (stack_ != nullptr) {
     stack_->rings().SetWaker(nullptr);
     stack_->SetExecutor(nullptr);
+    // Before anything else goes: an exporter's thread may be in OnRegionEvent() until now.
+    stack_->UnbindAll();
   }
   threads_.clear();
   if (nic_ != nullptr) nic_->SetRecorder(nullptr);

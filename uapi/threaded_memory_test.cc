@@ -5,9 +5,11 @@
 // without. Run under tsan too.
 
 #include <atomic>
+#include <future>
 #include <thread>
 
 #include "selftests/testing/tap_session.h"
+#include "selftests/testing/wire_world.h"
 
 namespace devmem::testing {
 namespace {
@@ -71,10 +73,18 @@ class ThreadedMemoryTest : public TapSessionTest {
     std::unique_ptr<Region> region = Allocate(AttachmentKind::kMayRevoke);
     const BindingId binding = ValueOrFail(session_->Bind(*region, {.queues = {2}}), "binding");
     std::unique_ptr<Listener> listener = Listen(5301, binding);
-    // The peer stays until it is reset.
-    std::thread peer([] { (void)KernelPeer::Connect(kOurs, 5301).Read(1); });
+    // The peer stays until it is reset, which its connect() must not see.
+    std::promise<void> connected;
+    std::thread peer([&] {
+      KernelPeer self = KernelPeer::Connect(kOurs, 5301);
+      connected.set_value();
+      (void)self.Read(1);
+    });
     std::unique_ptr<Connection> connection = Accept(*listener);
-    std::thread exporter([&] { region->Revoke("wanted back"); });
+    std::thread exporter([&] {
+      connected.get_future().wait();
+      region->Revoke("wanted back");
+    });
     std::array<Frag, 4> frags;
     const absl::Status end = connection->Recv(frags, Soon()).status();
     exporter.join();
@@ -117,6 +127,35 @@ TEST_F(InlineMemoryTest, AStreamSurvivesThatItsMemoryMovesAllTheTime) {
 }
 
 TEST_F(InlineMemoryTest, ARevokeWakesAReceiverAndTellsHimWhy) { RevokeUnderABlockedReceiver(); }
+
+TEST_F(ThreadedMemoryTest, AnExporterMayRevokeWhileTheSessionGoes) {
+  std::unique_ptr<Region> region = Allocate(AttachmentKind::kMayRevoke);
+  (void)ValueOrFail(session_->Bind(*region, {.queues = {2}}), "binding");
+  std::thread exporter([&] { region->Revoke("wanted back"); });
+  session_.reset();
+  exporter.join();
+  EXPECT_EQ(region->life()->user_count(), 0u);
+}
+
+// Many rounds of the same without a device, so that the two meet at many places.
+TEST(SessionEndTest, AnExporterMayActWhileTheSessionGoes) {
+  for (int round = 0; round < 40; ++round) {
+    WireWorldOptions options;
+    options.link.b.queue_count = 3;
+    auto world = std::make_unique<WireWorld>(options);
+    std::unique_ptr<Region> region = ValueOrFail(
+        world->server().Allocate({.bytes = 1 << 20, .kind = AttachmentKind::kMayMove}), "region");
+    (void)ValueOrFail(world->server().Bind(*region, {.queues = {2}}), "binding");
+    std::thread exporter([&] {
+      for (int act = 0; act < round % 4; ++act) EXPECT_TRUE(region->Move().ok());
+      region->Revoke("wanted back");
+    });
+    for (int spin = 0; spin < round * 20; ++spin) std::this_thread::yield();
+    world.reset();
+    exporter.join();
+    EXPECT_EQ(region->life()->user_count(), 0u);
+  }
+}
 
 }  // namespace
 }  // namespace devmem::testing

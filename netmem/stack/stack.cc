@@ -78,7 +78,7 @@ absl::Status Stack::Start() {
 
 Stack::~Stack() {
   executor_ = nullptr;
-  for (auto& [id, bound] : bound_) UnbindQueues(&bound, 0, CloseReason::kAborted);
+  UnbindAll();
 }
 
 void Stack::OnWorker(uint32_t worker, const std::function<void()>& step) const {

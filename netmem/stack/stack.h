@@ -69,6 +69,9 @@ class Stack {
   // Resets the binding's connections, ends its tokens, drops its memory. kNotFound. OK once for a
   // binding that its region's exporter has ended.
   absl::Status Unbind(BindingId id, Nanos now);
+  // All of them; no worker runs. Afterwards no exporter's thread is, or comes, inside
+  // on_region_event.
+  void UnbindAll();
   // Ends bindings whose region was revoked, or is being removed and has drained. True while some
   // still drain. What ended stays known by BindingStatus() until it is unbound.
   bool LookAfterRegions(Nanos now);

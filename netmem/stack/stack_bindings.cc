@@ -136,6 +136,11 @@ absl::Status Stack::End(BindingId id, Nanos now, CloseReason reason) {
   return SpreadOverUnbound();
 }
 
+void Stack::UnbindAll() {
+  for (auto& [id, bound] : bound_) UnbindQueues(&bound, 0, CloseReason::kAborted);
+  bound_.clear();
+}
+
 bool Stack::LookAfterRegions(Nanos now) {
   bool draining = false;
   for (auto next = bound_.begin(); next != bound_.end();) {
