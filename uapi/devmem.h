@@ -47,6 +47,7 @@
 #include "netmem/binding.h"
 #include "netmem/frag.h"
 #include "netmem/tcp/time.h"
+#include "provider/quota.h"
 #include "provider/region.h"
 #include "uapi/fence.h"
 
@@ -117,6 +118,10 @@ struct RegionOptions {
   std::string device = {};  // Which of the provider's devices; empty: the first usable.
   std::string label = "devmem region";
   ImportPolicy policy = ImportPolicy::Everyone();
+  // Counts the region against a user's limits for as long as anybody uses its memory; empty user:
+  // whoever runs this process. Null: nothing is counted.
+  std::shared_ptr<Quota> quota = nullptr;
+  std::string quota_user = {};
 };
 
 struct BindOptions {

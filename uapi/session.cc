@@ -50,7 +50,9 @@ absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& o
   request.device = options.device;
   request.label = options.label;
   request.policy = options.policy;
-  return (*provider)->Allocate(request);
+  request.quota = options.quota;
+  request.quota_user = options.quota_user;
+  return AllocateRegion(**provider, request);
 }
 
 }  // namespace devmem
