@@ -37,10 +37,10 @@
 #include "absl/status/statusor.h"
 #include "netmem/account.h"
 #include "netmem/counter.h"
-#include "netmem/lazy_array.h"
 #include "netmem/limits.h"
 #include "netmem/memory_provider.h"
 #include "netmem/netmem_ref.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

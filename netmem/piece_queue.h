@@ -9,8 +9,8 @@
 
 #include <cstdint>
 
-#include "netmem/lazy_array.h"
 #include "netmem/netmem_ref.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

@@ -15,9 +15,9 @@
 
 #include "absl/status/statusor.h"
 #include "netmem/counter.h"
-#include "netmem/lazy_array.h"
 #include "netmem/limits.h"
 #include "netmem/netmem_ref.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

@@ -31,6 +31,16 @@ inline constexpr uint64_t kPagingBlockBytes = kHugePageBytes;
 // look at a table, or for one copy.
 inline constexpr std::chrono::nanoseconds kPinPatienceDefault = std::chrono::seconds(1);
 
+// The longest name of a user or a holder in a quota.
+inline constexpr size_t kQuotaNameBytesMax = 255;
+
+// How many of a user's holders a refusal names, the largest first.
+inline constexpr size_t kQuotaHoldersNamedMax = 5;
+
+// What a granted range is handed out in: the smallest page, so that a piece can be mapped and can
+// have owners of its own.
+inline constexpr uint64_t kSuballocationGranuleBytes = kSmallPageBytes;
+
 // The most copies in one batch of a DMA engine: what one poll of a queue can bring, each frame's
 // pieces cut once more where staging and region do not line up.
 inline constexpr uint32_t kDmaBatchCopiesMax = 1024;

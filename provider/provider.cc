@@ -3,7 +3,9 @@
 #include "provider/provider.h"
 
 #include <array>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -47,6 +49,19 @@ absl::StatusOr<Provider*> FindProvider(absl::string_view name) {
   }
   return absl::NotFoundError(absl::StrCat("there is no provider \"", name, "\"; choose one of: ",
                                           absl::StrJoin(Providers(), ", ", AppendName)));
+}
+
+absl::StatusOr<std::unique_ptr<Region>> AllocateRegion(Provider& provider,
+                                                       const AllocateOptions& options) {
+  if (options.quota == nullptr || options.bytes == 0) return provider.Allocate(options);
+  absl::StatusOr<QuotaCharge> charge =
+      options.quota->Charge(options.quota_user, QuotaKind::kPinned, options.label, options.bytes);
+  if (!charge.ok()) return charge.status();
+  absl::StatusOr<std::unique_ptr<Region>> region = provider.Allocate(options);
+  if (region.ok()) {
+    (*region)->life()->HoldWithMemory(std::make_shared<QuotaCharge>(*std::move(charge)));
+  }
+  return region;
 }
 
 std::span<Provider* const> AllProviders() { return Providers(); }

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "provider/import_policy.h"
+#include "provider/quota.h"
 #include "provider/region.h"
 
 namespace devmem {
@@ -39,6 +40,11 @@ struct AllocateOptions {
   // Which of the provider's devices: a GPU's index or PCI address, a heap's name. Empty: the first
   // that is usable.
   std::string device = {};
+
+  // Counts the region against `quota_user` (empty: whoever runs this process) until the last of its
+  // users has gone. Null: nothing is counted. AllocateRegion() sees to it, for every provider.
+  std::shared_ptr<Quota> quota = nullptr;
+  std::string quota_user = {};
 };
 
 // What stands behind a device that a provider can name. `auto` takes GPUs only.
@@ -82,6 +88,11 @@ class Provider {
   //         those of Probe()    nothing can be had here.
   virtual absl::StatusOr<std::unique_ptr<Region>> Allocate(const AllocateOptions& options) = 0;
 };
+
+// A region of `provider`, charged to options.quota first: the way to allocate for whoever is no
+// provider. Errors: Provider::Allocate(), Quota::Charge().
+absl::StatusOr<std::unique_ptr<Region>> AllocateRegion(Provider& provider,
+                                                       const AllocateOptions& options);
 
 // The provider called `name`, which lives as long as the program, or kNotFound with the names that
 // exist.

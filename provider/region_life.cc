@@ -92,6 +92,11 @@ bool RegionLife::WaitForUsers(std::chrono::nanoseconds patience) {
   return left_.wait_for(lock, patience, [this] { return CountLocked() == 0; });
 }
 
+void RegionLife::HoldWithMemory(std::shared_ptr<const void> held) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  held_.push_back(std::move(held));
+}
+
 void RegionLife::ForEachUser(const std::function<void(RegionUser&)>& visit) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (RegionUser* const user : users_) visit(*user);

@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -108,6 +109,10 @@ class RegionLife {
     return std::unique_lock<std::mutex>(places_mutex_);
   }
 
+  // Keeps something until the last of the region, its attachments and its views has gone: what must
+  // not be given back before the memory, such as its charge to a quota.
+  void HoldWithMemory(std::shared_ptr<const void> held);
+
   // Calls `visit` for each user under the life's lock, so that none comes or goes meanwhile.
   void ForEachUser(const std::function<void(RegionUser&)>& visit);
 
@@ -152,6 +157,8 @@ class RegionLife {
   std::string reason_;
   UniqueFd event_;
   std::vector<RegionUser*> users_;
+  // Last, so that it goes first: what is held may still be told of a revoke while it goes.
+  std::vector<std::shared_ptr<const void>> held_;
 };
 
 }  // namespace devmem

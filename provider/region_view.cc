@@ -14,7 +14,7 @@ namespace devmem {
 class RegionView::Look final : public RegionUser {
  public:
   Look(MappedMemory memory, std::shared_ptr<RegionLife> life)
-      : memory_(std::move(memory)), life_(std::move(life)) {}
+      : life_(std::move(life)), memory_(std::move(memory)) {}
   ~Look() override {
     if (joined_) life_->Leave(this);
   }
@@ -47,8 +47,8 @@ class RegionView::Look final : public RegionUser {
   }
 
  private:
+  const std::shared_ptr<RegionLife> life_;  // Goes after what it holds.
   MappedMemory memory_;
-  const std::shared_ptr<RegionLife> life_;
   bool joined_ = false;
   bool taken_ = false;  // Under the life's lock.
 };

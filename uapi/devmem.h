@@ -47,6 +47,7 @@
 #include "netmem/binding.h"
 #include "netmem/frag.h"
 #include "netmem/tcp/time.h"
+#include "provider/quota.h"
 #include "provider/region.h"
 #include "uapi/fence.h"
 
@@ -100,6 +101,11 @@ struct SessionOptions {
   // Record the headers of all frames of a stack session into this pcap-ng file. Empty: no
   // recording.
   std::string record_path = {};
+  // Counts the stack's staging memory (2 MiB for each queue that is bound to memory which the NIC
+  // cannot write) against a user's limits; empty user: whoever runs this process. Null: nothing is
+  // counted.
+  std::shared_ptr<Quota> quota = nullptr;
+  std::string quota_user = {};
   // For tests and embedders: a NIC and a clock of the caller's, which outlive the session. With a
   // NIC, `device`, `queue_count`, `mtu_bytes`, `steering` and `kernel_address` say nothing.
   Netdev* nic = nullptr;
@@ -117,6 +123,10 @@ struct RegionOptions {
   std::string device = {};  // Which of the provider's devices; empty: the first usable.
   std::string label = "devmem region";
   ImportPolicy policy = ImportPolicy::Everyone();
+  // Counts the region against a user's limits for as long as anybody uses its memory; empty user:
+  // whoever runs this process. Null: nothing is counted.
+  std::shared_ptr<Quota> quota = nullptr;
+  std::string quota_user = {};
 };
 
 struct BindOptions {

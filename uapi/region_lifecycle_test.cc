@@ -14,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "provider/quota.h"
 #include "selftests/testing/device_region.h"
 #include "selftests/testing/nic_fixture.h"
 #include "selftests/testing/wire_world.h"
@@ -151,6 +152,9 @@ class RegionLifecycleTest : public ::testing::TestWithParam<std::tuple<Stage, Ev
     view_.reset();
     EXPECT_EQ(life_.use_count(), 1) << "something still refers to the region";
     EXPECT_EQ(life_->user_count(), 0u);
+    life_.reset();
+    device_charge_ = QuotaCharge();
+    EXPECT_EQ(quota_->UsageOf("tester").pinned_bytes, 0u);
     if (shared_device_ != nullptr) {
       EXPECT_EQ(shared_device_->engines, 0);
     }
@@ -173,10 +177,14 @@ class RegionLifecycleTest : public ::testing::TestWithParam<std::tuple<Stage, Ev
     if (kind() == Kind::kStaged) {
       device_ = std::make_unique<TestDeviceRegion>(kRegionBytes);
       shared_device_ = device_->shared_device();
+      device_charge_ = ValueOrFail(
+          quota_->Charge("tester", QuotaKind::kPinned, "device", kRegionBytes), "charge");
     } else {
       RegionOptions options{.bytes = kRegionBytes};
       if (kind() == Kind::kRevocable) options.kind = AttachmentKind::kMayRevoke;
       if (kind() == Kind::kMovable) options.kind = AttachmentKind::kMayMove;
+      options.quota = quota_;
+      options.quota_user = "tester";
       region_ = ValueOrFail(server().Allocate(options), "region of the cell");
       view_ = ValueOrFail(RegionView::Map(*region_), "view of the region");
     }
@@ -287,7 +295,10 @@ class RegionLifecycleTest : public ::testing::TestWithParam<std::tuple<Stage, Ev
         break;
       case Event::kImporterDies:
       case Event::kOwnerDies: KillWorld(); break;
-      case Event::kQuotaHit: return absl::ResourceExhaustedError("");
+      case Event::kQuotaHit:
+        return server()
+            .Allocate({.bytes = kRegionBytes, .quota = quota_, .quota_user = "tester"})
+            .status();
       case Event::kDeviceLost:
         device_ != nullptr ? device_->Lose() : region_->Revoke("device lost: reported by a test");
         break;
@@ -327,6 +338,10 @@ class RegionLifecycleTest : public ::testing::TestWithParam<std::tuple<Stage, Ev
   }
 
   size_t descriptors_ = 0;
+  // One region of the cell's size and no second.
+  const std::shared_ptr<Quota> quota_ =
+      Quota::Create({.pinned_bytes = kRegionBytes + kRegionBytes / 2});
+  QuotaCharge device_charge_;  // Of the test's device, which no provider allocates.
   std::unique_ptr<WireWorld> world_;
   std::unique_ptr<Region> region_;  // One of the two is set.
   std::unique_ptr<TestDeviceRegion> device_;

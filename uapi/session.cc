@@ -51,7 +51,9 @@ absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& o
   request.device = options.device;
   request.label = options.label;
   request.policy = options.policy;
-  return (*provider)->Allocate(request);
+  request.quota = options.quota;
+  request.quota_user = options.quota_user;
+  return AllocateRegion(**provider, request);
 }
 
 absl::StatusOr<std::unique_ptr<Region>> Session::ImportDmabuf(int fd, uint64_t offset,

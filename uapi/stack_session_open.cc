@@ -97,6 +97,8 @@ absl::Status StackSession::SetUp(const SessionOptions& options, absl::string_vie
   config.tcp.secret = *secret;
   absl::Status news = region_news_.Create();
   if (!news.ok()) return news;
+  config.quota = options.quota;
+  config.quota_user = options.quota_user;
   config.on_region_event = [this] { OnRegionEvent(); };
   absl::StatusOr<std::unique_ptr<Stack>> stack = Stack::Create(nic_, config);
   if (!stack.ok()) return stack.status();

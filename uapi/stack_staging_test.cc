@@ -179,6 +179,23 @@ TEST_F(StackStagingTest, ABindingIsNotEndedUnderADeviceThatStillReads) {
   binding_.reset();
 }
 
+TEST_F(StackStagingTest, StagingMemoryIsChargedToTheSessionsQuotaAndRefusedBeyondIt) {
+  const auto quota = Quota::Create({.staged_bytes = kStagingBytesPerQueue});
+  WireWorldOptions options = WithoutRegion();
+  options.link.b.queue_count = 3;
+  options.server.quota = quota;
+  options.server.quota_user = "tester";
+  WireWorld world(options);
+  const absl::Status refused = world.server().Bind(region_, {.queues = {1, 2}}).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_EQ(quota->UsageOf("tester").staged_bytes, 0u);
+  const absl::StatusOr<BindingId> bound = world.server().Bind(region_, {.queues = {1}});
+  ASSERT_TRUE(bound.ok()) << bound.status();
+  EXPECT_EQ(quota->UsageOf("tester").staged_bytes, kStagingBytesPerQueue);
+  EXPECT_TRUE(world.server().Unbind(*bound).ok());
+  EXPECT_EQ(quota->UsageOf("tester").staged_bytes, 0u);
+}
+
 TEST_F(StackStagingTest, BytesAreReadBackThroughTheDevice) {
   Bind();
   Open();

@@ -13,8 +13,8 @@
 #include <cstdint>
 #include <span>
 
-#include "netmem/lazy_array.h"
 #include "netmem/nic/limits.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

@@ -16,10 +16,10 @@
 #include <span>
 #include <vector>
 
-#include "netmem/lazy_array.h"
 #include "netmem/nic/netdev.h"
 #include "netmem/spsc_ring.h"
 #include "netmem/stack/limits.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,6 +22,7 @@
 #include "netmem/stack/handover.h"
 #include "netmem/stack/worker.h"
 #include "provider/attachment.h"
+#include "provider/quota.h"
 #include "provider/region.h"
 
 namespace devmem {
@@ -31,6 +33,9 @@ class Stack {
     Addresses addresses;
     uint64_t host_bytes_per_queue = kHostBytesPerQueueDefault;
     TcpEngine::Config tcp;  // mtu_bytes and gso_bytes_max are taken from the netdev.
+    // Counts staging memory against `quota_user`; null: it is not counted.
+    std::shared_ptr<Quota> quota = nullptr;
+    std::string quota_user = {};
     // Called on an exporter's thread when a bound region is removed, revoked or moved: whoever
     // drives the workers is to look (LookAfterRegions). Does not block.
     std::function<void()> on_region_event = {};
@@ -92,6 +97,7 @@ class Stack {
  private:
   // Host memory between the NIC and a region that it cannot write.
   struct Staging {
+    QuotaCharge charge;
     std::unique_ptr<Region> region;
     std::unique_ptr<Attachment> attachment;
     std::map<uint32_t, std::unique_ptr<PagePool>> pools;  // By queue.
@@ -112,7 +118,7 @@ class Stack {
   absl::Status Start();
   absl::Status SpreadOverUnbound();
   absl::Status BindQueues(const Region& region, const Binding& binding, Bound* bound);
-  absl::Status MakeStaging(size_t queue_count, Bound* bound);
+  absl::Status MakeStaging(const Region& region, size_t queue_count, Bound* bound);
   absl::Status BindStaged(const Region& region, uint32_t queue, uint64_t index, Bound* bound);
   bool Drained(const Bound& bound, Nanos now);
   void UnbindQueues(Bound* bound, Nanos now, CloseReason reason);

@@ -47,7 +47,7 @@ absl::StatusOr<BindingId> Stack::Bind(const Region& region, BindRequest request,
 
 absl::Status Stack::BindQueues(const Region& region, const Binding& binding, Bound* bound) {
   if (bound->attachment->staged()) {
-    absl::Status staging = MakeStaging(binding.queues().size(), bound);
+    absl::Status staging = MakeStaging(region, binding.queues().size(), bound);
     if (!staging.ok()) return staging;
   }
   uint64_t index = 0;
@@ -73,15 +73,22 @@ absl::Status Stack::BindQueues(const Region& region, const Binding& binding, Bou
 
 // Host memory for all queues of a staged binding: small, present, and locked like any other that a
 // NIC writes.
-absl::Status Stack::MakeStaging(size_t queue_count, Bound* bound) {
+absl::Status Stack::MakeStaging(const Region& region, size_t queue_count, Bound* bound) {
+  if (config_.quota != nullptr) {
+    absl::StatusOr<QuotaCharge> charge =
+        config_.quota->Charge(config_.quota_user, QuotaKind::kStaged, region.Describe(),
+                              kStagingBytesPerQueue * queue_count);
+    if (!charge.ok()) return charge.status();
+    bound->staging.charge = *std::move(charge);
+  }
   absl::StatusOr<Provider*> provider = FindProvider("memfd");
   if (!provider.ok()) return provider.status();
   AllocateOptions options;
   options.bytes = kStagingBytesPerQueue * queue_count;
   options.label = "devmem staging";
-  absl::StatusOr<std::unique_ptr<Region>> region = (*provider)->Allocate(options);
-  if (!region.ok()) return region.status();
-  bound->staging.region = *std::move(region);
+  absl::StatusOr<std::unique_ptr<Region>> memory = (*provider)->Allocate(options);
+  if (!memory.ok()) return memory.status();
+  bound->staging.region = *std::move(memory);
   absl::StatusOr<std::unique_ptr<Attachment>> attachment =
       Attachment::Create(*bound->staging.region, Importer{.name = netdev_->info().name});
   if (!attachment.ok()) return attachment.status();

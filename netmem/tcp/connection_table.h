@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "netmem/lazy_array.h"
 #include "netmem/tcp/limits.h"
 #include "netmem/wire/flow_key.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

@@ -35,7 +35,6 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "netmem/lazy_array.h"
 #include "netmem/piece_store.h"
 #include "netmem/tcp/connection.h"
 #include "netmem/tcp/connection_table.h"
@@ -48,6 +47,7 @@
 #include "netmem/tcp/syn_cookie.h"
 #include "netmem/tcp/timer_wheel.h"
 #include "netmem/tcp/window_ledger.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

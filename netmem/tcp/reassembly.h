@@ -19,9 +19,9 @@
 
 #include <cstdint>
 
-#include "netmem/lazy_array.h"
 #include "netmem/piece_store.h"
 #include "netmem/wire/seq_num.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "netmem/lazy_array.h"
 #include "netmem/tcp/limits.h"
 #include "netmem/tcp/time.h"
+#include "provider/lazy_array.h"
 
 namespace devmem {
 

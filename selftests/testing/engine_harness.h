@@ -16,10 +16,10 @@
 #include <string>
 #include <vector>
 
-#include "netmem/lazy_array.h"
 #include "netmem/page_pool.h"
 #include "netmem/piece_store.h"
 #include "netmem/tcp/engine.h"
+#include "provider/lazy_array.h"
 
 namespace devmem::testing {
 

@@ -2,7 +2,7 @@
 //
 // Arrays of zeroes that cost memory only where they are touched.
 
-#include "netmem/lazy_array.h"
+#include "provider/lazy_array.h"
 
 #include <gtest/gtest.h>
 
