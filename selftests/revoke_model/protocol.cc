@@ -13,7 +13,7 @@ uint8_t CountHolders(const State& state, uint8_t chunk) {
   if (job.step != JobStep::kNone && job.orphan == 0) ++holders;
   for (uint8_t who = 0; who < kOwners; ++who) {
     const Nic& nic = state.nic[who];
-    const bool copies = job.step != JobStep::kNone && job.owner == who;
+    const bool copies = job.step != JobStep::kNone && job.orphan == 0 && job.owner == who;
     if (nic.step != NicStep::kIdle && nic.chunk == chunk && !copies) ++holders;
     const Tokens& tokens = state.tokens[who];
     for (uint8_t slot = 0; slot < kSlots; ++slot) {
@@ -37,15 +37,6 @@ bool HoldsItsBytes(const State& state, uint8_t chunk) {
   return true;
 }
 
-bool IsHeld(const State& state, uint8_t chunk) {
-  for (const Tokens& tokens : state.tokens) {
-    for (uint8_t slot = 0; slot < kSlots; ++slot) {
-      if (tokens.serial[slot] != 0 && tokens.chunk[slot] == chunk) return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 const char* Words(Fault fault) {
@@ -66,6 +57,16 @@ const char* Words(Fault fault) {
       return "the program stops: a range is put back that was not withdrawn";
   }
   return "";
+}
+
+bool IsGiven(const State& state, uint8_t chunk) {
+  if (Has(state.queued, chunk)) return true;
+  for (const Tokens& tokens : state.tokens) {
+    for (uint8_t slot = 0; slot < kSlots; ++slot) {
+      if (tokens.serial[slot] != 0 && tokens.chunk[slot] == chunk) return true;
+    }
+  }
+  return false;
 }
 
 uint8_t ChunksOf(const Environment& environment, uint8_t who) {
@@ -152,8 +153,7 @@ const char* Protocol::FaultOf(const State& state) const {
   if (state.given_back != 0 && state.phase != Phase::kRevoked && out) return Words(Fault::kUntold);
   for (uint8_t chunk = 0; chunk < kChunks; ++chunk) {
     if (state.refs[chunk] != CountHolders(state, chunk)) return Words(Fault::kBooksDiffer);
-    const bool given = Has(state.queued, chunk) || IsHeld(state, chunk);
-    if (given && state.given_back == 0 && !HoldsItsBytes(state, chunk)) {
+    if (IsGiven(state, chunk) && state.given_back == 0 && !HoldsItsBytes(state, chunk)) {
       return Words(Fault::kWrongBytes);
     }
   }

@@ -208,6 +208,8 @@ void Put(State& next, uint8_t chunk);
 void EndJob(State& next, uint8_t chunk);
 // Stores a generation, which everybody who read the former one can see.
 void StoreGeneration(State& next, uint8_t who, Generation generation);
+// Whether TCP or a user has the chunk.
+bool IsGiven(const State& state, uint8_t chunk);
 bool StoresOnTheirWay(const Nic& nic);
 // The chunks of an owner's binding, a bit each.
 uint8_t ChunksOf(const Environment& environment, uint8_t who);

@@ -10,7 +10,7 @@ uint8_t Protocol::FreeSlot(const State& state) const {
   for (uint8_t slot = 0; slot < kSlots; ++slot) {
     bool used = false;
     for (const Job& job : state.job) {
-      const bool waits = job.step != JobStep::kNone && job.slot == slot;
+      const bool waits = job.step != JobStep::kNone && job.orphan == 0 && job.slot == slot;
       used |= waits && !(flawed(Flaw::kStagingReusedEarly) && job.step == JobStep::kSubmitted);
     }
     for (const Nic& nic : state.nic) used |= nic.step != NicStep::kIdle && nic.slot == slot;
@@ -70,11 +70,15 @@ void Protocol::ExpandJob(const State& state, uint8_t who, uint8_t chunk, Steps& 
     next.nic[who].step = NicStep::kReadGeneration;
     return;
   }
-  // lost(): what has not begun never will.
+  // lost(): the frame is dropped, even while the device is still at its copy.
   const bool lost = host ? Revoking(state.mapping[who]) : state.mapping[who].halted != 0;
-  if (job.step != JobStep::kSubmitted || !lost) return;
+  if (!lost) return;
   State& next = out.Add(state, ActionKind::kDropLost, who, chunk);
-  EndJob(next, chunk);
+  if (job.step == JobStep::kSubmitted) {
+    EndJob(next, chunk);
+  } else {
+    next.job[chunk].orphan = 1;
+  }
   Put(next, chunk);
 }
 
@@ -83,7 +87,7 @@ void Protocol::ExpandCopies(const State& state, Steps& out) const {
     const Job& job = state.job[chunk];
     if (job.step == JobStep::kNone || job.step == JobStep::kDone) continue;
     if (job.step == JobStep::kSubmitted) {
-      if (state.mapping[job.owner].halted != 0 && job.orphan == 0) continue;
+      if (state.mapping[job.owner].halted != 0) continue;
       out.Add(state, ActionKind::kStartCopy, chunk).job[chunk].step = JobStep::kFirstHalf;
       continue;
     }
@@ -94,10 +98,14 @@ void Protocol::ExpandCopies(const State& state, Steps& out) const {
 
 void Protocol::CopyHalf(State& next, uint8_t chunk, uint8_t half) const {
   Job& job = next.job[chunk];
-  if (job.orphan != 0) SetFault(next, Fault::kWriteToAnothersChunk);
+  // What was dropped may be written as long as nobody else has it, and the binding is there.
+  if (job.orphan == 2 || (job.orphan == 1 && IsGiven(next, chunk))) {
+    SetFault(next, Fault::kWriteToAnothersChunk);
+  }
   const bool right = next.staged_for[job.slot] == chunk && job.orphan == 0;
   Land(next, chunk, half, next.lies_at[chunk], right, environment_.flaw);
   job.step = half == 0 ? JobStep::kSecondHalf : JobStep::kDone;
+  if (job.step == JobStep::kDone && job.orphan != 0) EndJob(next, chunk);
 }
 
 }  // namespace devmem::revoke_model

@@ -179,7 +179,7 @@ void Protocol::FinishMove(State& next) const {
 bool Protocol::CopiesOnTheirWay(const State& state, uint8_t who) const {
   for (const Job& job : state.job) {
     const bool runs = job.step == JobStep::kFirstHalf || job.step == JobStep::kSecondHalf;
-    if (runs && job.owner == who && job.orphan == 0) return true;
+    if (runs && job.owner == who && job.orphan != 2) return true;
   }
   return false;
 }

@@ -201,11 +201,11 @@ void Protocol::Leave(State& next, uint8_t who) const {
     if (Has(next.queued, chunk)) Put(next, chunk);
     SetBit(next.queued, chunk, false);
     Job& job = next.job[chunk];
-    if (job.step == JobStep::kNone || job.owner != who || job.orphan != 0) continue;
-    Put(next, chunk);
+    if (job.step == JobStep::kNone || job.owner != who || job.orphan == 2) continue;
+    if (job.orphan == 0) Put(next, chunk);
     const bool runs = job.step == JobStep::kFirstHalf || job.step == JobStep::kSecondHalf;
     if (runs) {
-      job.orphan = 1;
+      job.orphan = 2;
     } else {
       EndJob(next, chunk);
     }

@@ -82,7 +82,7 @@ struct Job {
   JobStep step = JobStep::kNone;
   uint8_t slot = kNobody;
   uint8_t owner = kNobody;
-  uint8_t orphan = 0;  // Its binding has gone.
+  uint8_t orphan = 0;  // 1: its frame was dropped; 2: its binding has gone.
 };
 
 enum class MoveStep : uint8_t {

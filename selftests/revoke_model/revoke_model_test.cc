@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,11 @@
 #include "selftests/revoke_model/protocol_runs.h"
 
 namespace devmem::revoke_model {
+
+// What gtest calls a parameter.
+void PrintTo(const Run& run, std::ostream* out) { *out << run.name; }
+void PrintTo(const FlawedRun& run, std::ostream* out) { *out << run.name; }
+
 namespace {
 
 template <typename Param>
