@@ -43,6 +43,8 @@ inline constexpr uint32_t kSlowPathSlabsPerCall = 256;
 
 // A token is a lane (which table) above a serial (which frag).
 inline constexpr uint32_t kTokenSerialBits = 48;
+// Serials of one lane. Skipping occupied slots may go past it, but stays in 48 bits.
+inline constexpr uint64_t kTokenSerialsMax = (uint64_t{1} << kTokenSerialBits) - kPiecesMax;
 
 static_assert(kNetIovBytesMin <= kNetIovBytesDefault && kNetIovBytesDefault <= kNetIovBytesMax);
 static_assert(kSlabBytesDefault % kNetIovBytesDefault == 0);

@@ -4,8 +4,8 @@
 
 #include "netmem/token_table.h"
 
-#include <atomic>
 #include <bit>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -20,7 +20,7 @@ TokenTable::TokenTable(uint16_t lane, uint32_t capacity, uint64_t first_serial)
 absl::StatusOr<TokenTable> TokenTable::Create(uint16_t lane, uint32_t capacity,
                                               uint64_t first_serial) {
   if (lane == 0) {
-    return absl::InvalidArgumentError("token table of lane 0; take a lane from NextLane()");
+    return absl::InvalidArgumentError("token table of lane 0; use CreateInOwnLane()");
   }
   if (capacity == 0 || capacity > kPiecesMax) {
     return absl::InvalidArgumentError(
@@ -38,10 +38,16 @@ absl::StatusOr<TokenTable> TokenTable::Create(uint16_t lane, uint32_t capacity,
   return table;
 }
 
-uint16_t TokenTable::NextLane() {
-  // Relaxed: only the number must be unique, it orders nothing.
-  static std::atomic<uint32_t> next{0};
-  return static_cast<uint16_t>(1 + next.fetch_add(1, std::memory_order_relaxed) % 65535);
+absl::StatusOr<TokenTable> TokenTable::CreateInOwnLane(uint32_t capacity) {
+  absl::StatusOr<TokenLane> lane = TokenLane::Take();
+  if (!lane.ok()) return lane.status();
+  absl::StatusOr<TokenTable> table = Create(lane->number(), capacity, lane->first_serial());
+  if (!table.ok()) {
+    lane->GiveBack(lane->first_serial());
+    return table.status();
+  }
+  table->own_lane_ = *std::move(lane);
+  return table;
 }
 
 std::optional<Piece> TokenTable::RemoveAny() {

@@ -17,6 +17,7 @@
 #include "netmem/counter.h"
 #include "netmem/limits.h"
 #include "netmem/netmem_ref.h"
+#include "netmem/token_lane.h"
 #include "provider/lazy_array.h"
 
 namespace devmem {
@@ -35,12 +36,12 @@ class TokenTable {
   // Serials that a table gives out before it is full for ever, so that none is repeated. At ten
   // million frags a second it lasts for 325 days. Skipping occupied slots may go past it, but stays
   // in 48 bits.
-  static constexpr uint64_t kSerialsMax = (uint64_t{1} << kTokenSerialBits) - kPiecesMax;
+  static constexpr uint64_t kSerialsMax = kTokenSerialsMax;
 
-  // `lane` is unique in the process while tokens of it can be around, and not 0. `capacity` is
-  // rounded up to a power of two. A table of which h slots are held skips h / (capacity - h) slots
-  // per new token on average: a capacity of twice what may be held keeps that below one. The first
-  // token has `first_serial`, from 1 to kSerialsMax.
+  // `lane` is not 0, and the caller's to give: tables of one lane know each other's tokens.
+  // `capacity` is rounded up to a power of two. A table of which h slots are held skips
+  // h / (capacity - h) slots per new token on average: a capacity of twice what may be held keeps
+  // that below one. The first token has `first_serial`, from 1 to kSerialsMax.
   //
   // Errors: kInvalidArgument    a lane of 0, a capacity of 0 or above kPiecesMax, a first serial
   //                             out of its range.
@@ -48,8 +49,12 @@ class TokenTable {
   static absl::StatusOr<TokenTable> Create(uint16_t lane, uint32_t capacity,
                                            uint64_t first_serial = 1);
 
-  // A lane for a new table: unique in the process, at least until 65,535 more were handed out.
-  static uint16_t NextLane();
+  // The same in a lane that no other table has, with serials that none before it in the lane gave
+  // out: no token of an earlier table names anything in this one. token_lane.h.
+  static absl::StatusOr<TokenTable> CreateInOwnLane(uint32_t capacity);
+
+  TokenTable(TokenTable&&) noexcept = default;
+  ~TokenTable() { own_lane_.GiveBack(serial_); }
 
   // No token can be issued until one is returned, or ever, when the serials are used up.
   bool full() const { return held_ == capacity() || serial_ > kSerialsMax; }
@@ -120,6 +125,7 @@ class TokenTable {
   uint32_t held_ = 0;
   uint32_t sweep_ = 0;  // Slots below it are known empty during RemoveAny().
   TokenStats stats_;
+  TokenLane own_lane_;  // None where the caller chose the lane.
 };
 
 }  // namespace devmem

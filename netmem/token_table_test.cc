@@ -200,18 +200,43 @@ TEST(TokenTableTest, BadParametersAreRefusedWithTheirBounds) {
   EXPECT_EQ(TokenTable::Create(1, kPiecesMax + 1).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(TokenTable::Create(0, 8).status().message(),
-            "token table of lane 0; take a lane from NextLane()");
+            "token table of lane 0; use CreateInOwnLane()");
   EXPECT_EQ(TokenTable::Create(1, 8, 0).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(TokenTable::Create(1, 8, TokenTable::kSerialsMax + 1).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST(TokenTableTest, LanesAreUniqueAndNeverZeroUntilAllWereHandedOut) {
+TEST(TokenTableTest, TablesThatLiveHaveLanesOfTheirOwnUntilThereIsNone) {
+  std::vector<TokenTable> tables;
   std::set<uint16_t> lanes;
   for (uint32_t n = 0; n < 65535; ++n) {
-    const uint16_t lane = TokenTable::NextLane();
-    ASSERT_NE(lane, 0u);
-    ASSERT_TRUE(lanes.insert(lane).second);
+    absl::StatusOr<TokenTable> table = TokenTable::CreateInOwnLane(1);
+    ASSERT_TRUE(table.ok()) << table.status();
+    ASSERT_NE(table->lane(), 0u);
+    ASSERT_TRUE(lanes.insert(table->lane()).second);
+    tables.push_back(*std::move(table));
+  }
+  EXPECT_EQ(TokenTable::CreateInOwnLane(1).status().message(),
+            "all 65535 token lanes of the process are in use; unbind a queue");
+  const uint16_t freed = tables.back().lane();
+  tables.pop_back();
+  const absl::StatusOr<TokenTable> next = TokenTable::CreateInOwnLane(1);
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->lane(), freed);
+}
+
+TEST(TokenTableTest, ATokenThatOutlivesItsTableNamesNothingInAnyLaterOne) {
+  std::set<Token> given;
+  for (uint32_t n = 0; n < 2 * 65535; ++n) {
+    absl::StatusOr<TokenTable> table = TokenTable::CreateInOwnLane(2);
+    ASSERT_TRUE(table.ok()) << table.status();
+    ASSERT_TRUE(given.insert(table->Insert(PieceNumber(1))).second) << "after " << n << " tables";
+  }
+}
+
+TEST(TokenTableTest, ATableWhoseParametersAreRefusedTakesNoLane) {
+  for (uint32_t n = 0; n < 2 * 65535; ++n) {
+    ASSERT_EQ(TokenTable::CreateInOwnLane(0).status().code(), absl::StatusCode::kInvalidArgument);
   }
 }
 

@@ -36,7 +36,7 @@ absl::StatusOr<std::unique_ptr<CopyQueue>> CopyQueue::Create(uint32_t index,
   if (!pool.ok()) return pool.status();
   const uint64_t tokens_wanted = uint64_t{(*pool)->net_iov_count()} * kPiecesPerNetIov;
   const uint32_t capacity = static_cast<uint32_t>(std::min<uint64_t>(tokens_wanted, kPiecesMax));
-  absl::StatusOr<TokenTable> tokens = TokenTable::Create(TokenTable::NextLane(), capacity);
+  absl::StatusOr<TokenTable> tokens = TokenTable::CreateInOwnLane(capacity);
   if (!tokens.ok()) return tokens.status();
   return std::unique_ptr<CopyQueue>(
       new CopyQueue(index, memory, std::move(writer), stats, *std::move(pool), *std::move(tokens)));

@@ -38,11 +38,10 @@ void WireQueue::PrefetchNext() const {
   __builtin_prefetch(reinterpret_cast<const uint8_t*>(&next) + 64);
 }
 
-// Gives the frame pieces of `memory` and writes its payload there. False: revoked, dropped,
-// counted.
-bool WireQueue::PlaceIn(const QueueMemory& memory, uint32_t index, RxBatch& batch,
-                        RxDescriptor& frame) {
-  const uint64_t generation = memory.mapping->generation();
+// Gives the frame pieces of `memory` and writes its payload there. `generation` was read before the
+// memory was found in place. False: it went, so dropped, counted.
+bool WireQueue::PlaceIn(const QueueMemory& memory, uint64_t generation, uint32_t index,
+                        RxBatch& batch, RxDescriptor& frame) {
   const uint32_t placed =
       AppendPieces(*memory.pool, frame.headers.payload_bytes, batch, frame, stats_);
   if (write_payload_) {
@@ -60,8 +59,9 @@ bool WireQueue::Place(const WireSlot& slot, uint32_t index, RxBatch& batch, RxDe
   const QueueMemory* memory = steered ? &device_ : &host_;
   if (frame.rx_class == RxClass::kElsewhere) [[unlikely]] {
     memory = nullptr;
-  } else if (frame.headers.payload_bytes > 0 && !PlaceIn(*memory, index, batch, frame)) {
-    return false;
+  } else if (frame.headers.payload_bytes > 0) {
+    const uint64_t generation = steered ? generation_ : host_.mapping->generation();
+    if (!PlaceIn(*memory, generation, index, batch, frame)) return false;
   }
   const bool to_sum = slot.suspect && !checksum_offload_ && frame.headers.kind == FrameKind::kTcp;
   if (to_sum && !SummedChecksumIsRight(memory, index, batch, frame)) [[unlikely]] {
@@ -124,9 +124,8 @@ uint32_t WireQueue::Poll(RxBatch& batch) {
   batch.piece_count = 0;
   const uint32_t first = head_;
   uint64_t payload_bytes = 0;
-  uint64_t generation = 0;
   while (head_ != tail_ && HasRoomForFrame(batch)) {
-    if (bound() && !WindowIsInPlace(device_, &generation)) [[unlikely]]
+    if (bound() && !WindowIsInPlace(device_, &generation_)) [[unlikely]]
       break;
     const uint32_t index = ring_[head_ & ring_mask_];
     const WireSlot& slot = slots_[index];

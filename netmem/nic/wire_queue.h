@@ -55,8 +55,8 @@ class WireQueue final : public RxQueue {
   inline void PrefetchNext() const;
   inline bool Deliver(uint32_t index, RxBatch& batch);
   inline bool Place(const WireSlot& slot, uint32_t index, RxBatch& batch, RxDescriptor& frame);
-  inline bool PlaceIn(const QueueMemory& memory, uint32_t index, RxBatch& batch,
-                      RxDescriptor& frame);
+  inline bool PlaceIn(const QueueMemory& memory, uint64_t generation, uint32_t index,
+                      RxBatch& batch, RxDescriptor& frame);
   bool PassesChecksum(const WireSlot& slot, uint32_t index, const FrameHeaders& headers);
   bool SummedChecksumIsRight(const QueueMemory* memory, uint32_t index, const RxBatch& batch,
                              const RxDescriptor& frame);
@@ -69,7 +69,8 @@ class WireQueue final : public RxQueue {
   RxSteering steering_;
 
   QueueMemory host_;
-  QueueMemory device_;  // Null pointers while the queue is not bound.
+  QueueMemory device_;       // Null pointers while the queue is not bound.
+  uint64_t generation_ = 0;  // Of its mapping, when it was last found in place.
 
   // head_ and tail_ count frames; they wrap, and their difference is what waits.
   std::vector<uint32_t> ring_;

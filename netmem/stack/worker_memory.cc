@@ -37,7 +37,7 @@ absl::Status Worker::BindPool(PagePool* device, const std::function<absl::Status
   const uint64_t entries =
       uint64_t{pieces_.capacity()} + uint64_t{device->net_iov_count()} * kPiecesPerNetIov;
   const uint32_t capacity = static_cast<uint32_t>(std::min<uint64_t>(entries, kPiecesMax));
-  absl::StatusOr<TokenTable> tokens = TokenTable::Create(TokenTable::NextLane(), capacity);
+  absl::StatusOr<TokenTable> tokens = TokenTable::CreateInOwnLane(capacity);
   if (!tokens.ok()) return tokens.status();
   if (!pieces_.Grow(capacity)) {
     return absl::ResourceExhaustedError(absl::StrCat("no address space for ", capacity,
@@ -52,7 +52,7 @@ absl::Status Worker::BindPool(PagePool* device, const std::function<absl::Status
     UnbindQueue();
     return attached;
   }
-  tokens_ = *std::move(tokens);
+  tokens_.emplace(*std::move(tokens));
   lane_.store(tokens_->lane(), std::memory_order_relaxed);
   return absl::OkStatus();
 }
