@@ -156,8 +156,10 @@ class PagePool {
            << net_iov_shift_;
   }
   // Of these, the bytes that payload can still be written to: all but what pieces hold in the
-  // net_iov under the cursor.
+  // net_iov under the cursor; nothing once posting has stopped.
   uint64_t writable_bytes() const {
+    if (!posting_) [[unlikely]]
+      return 0;
     return available_bytes() - (window_[window_first_].offset & net_iov_mask_);
   }
   uint64_t capacity_bytes() const { return uint64_t{net_iov_count_} << net_iov_shift_; }

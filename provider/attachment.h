@@ -32,7 +32,7 @@ struct Importer {
   ImporterCaps caps = ImporterCaps::kFault;
   // To the memory's device; unset where one of the two is no PCI device.
   std::optional<PciDistance> distance = {};
-  // Told, on the exporter's thread, that status() or the place of the memory changed. Does not
+  // Told, on the exporter's thread, that the region is being removed, or was revoked. Does not
   // block and does not call into the region.
   std::function<void()> on_event = {};
 };

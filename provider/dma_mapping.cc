@@ -79,13 +79,19 @@ void DmaMapping::Withdraw(uint64_t offset, uint64_t bytes) {
   DEVMEM_CHECK((now & 1) == 0, "two ranges of one mapping are moved at a time");
   (void)At(offset, bytes);
   Fence(now + 1);
-  const bool swapped = memory_.CoverWithScratch(offset, bytes);
-  DEVMEM_CHECK(swapped, "the kernel refused to take a range from its NIC");
+  withdraw_failed_ = !memory_.CoverWithScratch(offset, bytes);
+  // The whole mapping is one piece again afterwards, which cannot be refused for want of pieces.
+  if (withdraw_failed_) RevokeLocked();
 }
 
 absl::Status DmaMapping::PutBack(const RegionPlace& place) {
   const std::lock_guard<std::mutex> lock(change_mutex_);
   const uint64_t now = generation_.load(std::memory_order_relaxed);
+  if (std::exchange(withdraw_failed_, false)) {
+    return absl::ResourceExhaustedError(
+        "the kernel refused to take a range from its NIC, so all was taken; raise "
+        "vm.max_map_count, or evict larger ranges");
+  }
   if (now >= kRevoking) return absl::OkStatus();
   DEVMEM_CHECK((now & 1) != 0, "a range is put back that was not withdrawn");
   // An evicted range stays scratch: whatever writes there without asking Resident() is lost, and
@@ -115,6 +121,15 @@ void DmaMapping::Mark(const RegionPlace& place) {
     away += (place.resident ? 0u : 1u) - was;
   }
   away_blocks_.store(away, std::memory_order_release);
+}
+
+bool DmaMapping::IsHome(uint64_t offset, uint64_t bytes) const {
+  const uint64_t end = std::min<uint64_t>(
+      (offset + bytes + kPagingBlockBytes - 1) / kPagingBlockBytes, away_.size());
+  for (uint64_t block = offset / kPagingBlockBytes; block < end; ++block) {
+    if (away_[block].load(std::memory_order_relaxed) != 0) return false;
+  }
+  return true;
 }
 
 bool DmaMapping::BringBack(uint64_t offset, uint64_t bytes) {

@@ -141,14 +141,19 @@ class DmaMapping {
   // Whether Resident() has anything to look for.
   bool any_away() const { return away_blocks_.load(std::memory_order_acquire) != 0; }
 
+  // Whether a range is in device memory; nothing is brought back for the question. True for what
+  // was revoked: generation() says that.
+  bool IsHome(uint64_t offset, uint64_t bytes) const;
+
   // Takes the region from under the mapping and puts scratch memory in its place. Returns when
   // nothing reaches the region any more; the time is that of unmapping its pages. Calling it again,
   // or from several threads at once, is harmless, and each call returns only when it is done. If
   // the kernel refuses the swap the program stops: access that cannot be taken away ends with it.
   void Revoke();
 
-  // The halves of a move, RegionUser's. One range is on its way at a time: the exporter sees to
-  // that.
+  // The halves of a move, RegionUser's. Where the kernel refuses to swap a part (vm.max_map_count),
+  // all is taken away, and PutBack() says so. One range is on its way at a time: the exporter sees
+  // to that.
   void Withdraw(uint64_t offset, uint64_t bytes);
   absl::Status PutBack(const RegionPlace& place);
 
@@ -181,6 +186,7 @@ class DmaMapping {
   std::atomic<uint32_t> away_blocks_{0};
   std::vector<std::atomic<uint8_t>> away_;  // Empty without paging.
   std::mutex change_mutex_;
+  bool withdraw_failed_ = false;  // Since the last PutBack(). Under change_mutex_.
 };
 
 }  // namespace devmem

@@ -2,6 +2,7 @@
 // See import_policy.h.
 #include "provider/import_policy.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -12,9 +13,27 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "provider/limits.h"
+#include "provider/patience.h"
 
 namespace devmem {
 namespace {
+
+// Counts the questions of one policy that nobody has answered yet.
+class OpenQuestion {
+ public:
+  explicit OpenQuestion(std::atomic<uint32_t>* open)
+      : open_(open), is_too_many_(open->fetch_add(1) >= kPolicyQuestionsMax) {}
+  ~OpenQuestion() { open_->fetch_sub(1); }
+  OpenQuestion(const OpenQuestion&) = delete;
+  OpenQuestion& operator=(const OpenQuestion&) = delete;
+
+  bool is_too_many() const { return is_too_many_; }
+
+ private:
+  std::atomic<uint32_t>* const open_;
+  const bool is_too_many_;
+};
 
 // What the thread that asks and the one that waits share. The last of them frees it.
 struct Question {
@@ -37,6 +56,13 @@ ImportAnswer CallGuarded(const ImportPolicy::Function& function, const ImportReq
 
 }  // namespace
 
+struct ImportPolicy::Asked {
+  explicit Asked(Function asked) : function(std::move(asked)) {}
+
+  const Function function;
+  std::atomic<uint32_t> open{0};
+};
+
 ImportPolicy ImportPolicy::Everyone() { return ImportPolicy(); }
 
 ImportPolicy ImportPolicy::Only(std::set<std::string> importers) {
@@ -48,7 +74,7 @@ ImportPolicy ImportPolicy::Only(std::set<std::string> importers) {
 
 ImportPolicy ImportPolicy::Ask(Function function, std::chrono::nanoseconds patience) {
   ImportPolicy policy;
-  policy.function_ = std::make_shared<const Function>(std::move(function));
+  policy.function_ = std::make_shared<Asked>(std::move(function));
   policy.patience_ = patience;
   return policy;
 }
@@ -64,9 +90,16 @@ ImportAnswer ImportPolicy::Decide(const ImportRequest& request) const {
 
 ImportAnswer ImportPolicy::AskFunction(const ImportRequest& request) const {
   const auto question = std::make_shared<Question>();
+  auto open = std::make_shared<OpenQuestion>(&function_->open);
+  if (open->is_too_many()) {
+    return Refuse(absl::StrCat("the exporter's policy has ", kPolicyQuestionsMax,
+                               " questions that it has not answered; mend it"));
+  }
   try {
-    std::thread([question, function = function_, request] {
-      ImportAnswer answer = CallGuarded(*function, request);
+    // The thread keeps the function, and with it the count of open questions.
+    std::thread([question, function = function_, open = std::move(open), request]() mutable {
+      ImportAnswer answer = CallGuarded(function->function, request);
+      open.reset();
       const std::lock_guard<std::mutex> lock(question->mutex);
       question->answer = std::move(answer);
       question->answered.notify_all();
@@ -75,7 +108,8 @@ ImportAnswer ImportPolicy::AskFunction(const ImportRequest& request) const {
     return Refuse(absl::StrCat("no thread to ask the exporter on: ", error.what()));
   }
   std::unique_lock<std::mutex> lock(question->mutex);
-  question->answered.wait_for(lock, patience_, [&] { return question->answer.has_value(); });
+  question->answered.wait_for(lock, BoundedPatience(patience_),
+                              [&] { return question->answer.has_value(); });
   if (!question->answer.has_value()) {
     return Refuse(absl::StrCat("the exporter's policy did not answer within ", patience_.count(),
                                " ns; mend it, or give it more patience"));

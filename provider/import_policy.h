@@ -47,7 +47,8 @@ class ImportPolicy {
 
   // Asks `function` for each attachment, on a thread of its own. It may not call into the region.
   // An exception, an answer that is none of the three verdicts, and no answer within `patience` are
-  // refusals; a function that never returns keeps its thread for ever, and harms nobody else. An
+  // refusals; a function that never returns keeps its thread for ever, at most kPolicyQuestionsMax
+  // of them, beyond which it is asked no more. An
   // answer can only narrow what DecideAttachment() allows.
   static ImportPolicy Ask(Function function,
                           std::chrono::nanoseconds patience = std::chrono::seconds(1));
@@ -60,13 +61,15 @@ class ImportPolicy {
   std::string Describe() const;
 
  private:
+  struct Asked;  // A function, and how many questions to it are open.
+
   ImportPolicy() = default;
   ImportAnswer AskFunction(const ImportRequest& request) const;
 
   bool everyone_ = true;
   std::set<std::string> importers_;  // Read only when everyone_ is false.
   // Set for Ask() only. Shared with the threads that ask, which may outlive the region.
-  std::shared_ptr<const Function> function_;
+  std::shared_ptr<Asked> function_;
   std::chrono::nanoseconds patience_{0};
 };
 

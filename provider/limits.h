@@ -41,6 +41,9 @@ inline constexpr size_t kQuotaHoldersNamedMax = 5;
 // have owners of its own.
 inline constexpr uint64_t kSuballocationGranuleBytes = kSmallPageBytes;
 
+// Questions to one exporter's policy that are open at a time: each has a thread.
+inline constexpr uint32_t kPolicyQuestionsMax = 16;
+
 // The most copies in one batch of a DMA engine: what one poll of a queue can bring, each frame's
 // pieces cut once more where staging and region do not line up.
 inline constexpr uint32_t kDmaBatchCopiesMax = 1024;

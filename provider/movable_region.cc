@@ -179,11 +179,14 @@ absl::Status MovableMemory::Move(std::chrono::nanoseconds pin_patience) {
   absl::StatusOr<UniqueFd> home = MakeFile(label_, bytes_);
   if (!home.ok()) return home.status();
   // Everything is had before anything moves, so that the region is never in two places.
-  absl::Status moved = Reserve(home->get(), 0, bytes_);
+  absl::Status moved;
+  for (uint64_t block = 0; block < resident_.size() && moved.ok(); ++block) {
+    if (!resident_[block]) continue;
+    moved = Reserve(home->get(), block * kPagingBlockBytes, block_bytes(block));
+  }
   if (!moved.ok()) return moved;
   for (uint64_t block = 0; block < resident_.size() && moved.ok(); ++block) {
-    const int from = resident_[block] ? home_.get() : away_.get();
-    moved = MoveBlock(*life, block, from, home->get(), true);
+    if (resident_[block]) moved = MoveBlock(*life, block, home_.get(), home->get(), true);
   }
   home_ = *std::move(home);
   return AfterMove(*life, moved);
@@ -205,6 +208,7 @@ absl::Status MovableMemory::Evict(uint64_t offset, uint64_t bytes,
   if (!turn.granted()) return PinnedElsewhere();
   const std::unique_lock<std::mutex> places = life->LockPlaces();
   if (life->phase() == RegionPhase::kRevoked) return life->status();
+  if (bytes == 0) return absl::OkStatus();
   const uint64_t end = (offset + bytes + kPagingBlockBytes - 1) / kPagingBlockBytes;
   absl::Status moved;
   for (uint64_t block = offset / kPagingBlockBytes; block < end && moved.ok(); ++block) {
@@ -218,8 +222,8 @@ bool MovableMemory::FaultIn(uint64_t offset, uint64_t bytes) {
   if (life == nullptr) return false;
   const MoveTurn turn(*life, std::chrono::nanoseconds(0));
   if (!turn.granted()) return false;
-  const std::unique_lock<std::mutex> places = life->LockPlaces();
-  if (life->phase() == RegionPhase::kRevoked) return false;
+  const std::unique_lock<std::mutex> places = life->TryLockPlaces();
+  if (!places.owns_lock() || life->phase() == RegionPhase::kRevoked) return false;
   const uint64_t end = (offset + bytes + kPagingBlockBytes - 1) / kPagingBlockBytes;
   bool in_place = true;
   for (uint64_t block = offset / kPagingBlockBytes; block < end && in_place; ++block) {

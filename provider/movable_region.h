@@ -44,10 +44,11 @@ class MovableMemory final : public PagingSource {
   std::vector<RegionPlace> EvictedPlaces() const;
   Residence FindResidence() const;
 
-  // Puts all blocks into a new file.
+  // Puts all resident blocks into a new file; evicted ones stay where they are.
   absl::Status Move(std::chrono::nanoseconds pin_patience);
   absl::Status Evict(uint64_t offset, uint64_t bytes, std::chrono::nanoseconds pin_patience);
-  // Also false while somebody pins the region: on a NIC's thread nobody is waited for.
+  // Also false while somebody pins the region, moves it or maps it: a NIC's thread waits for
+  // nobody. It does copy the block itself.
   bool FaultIn(uint64_t offset, uint64_t bytes) override;
 
  private:

@@ -75,9 +75,9 @@ absl::Status Region::Remove(const std::string& reason, std::chrono::nanoseconds 
   }
   const size_t users = life_->user_count();
   life_->Revoke(reason);
-  return absl::DeadlineExceededError(absl::StrCat(Describe(), " still had ", users,
-                                                  " users when the patience of ", patience.count(),
-                                                  " ns had run out; they were revoked"));
+  return absl::DeadlineExceededError(
+      absl::StrCat(Describe(), " still had ", users,
+                   " users when its exporter's patience had run out; they were revoked"));
 }
 
 absl::Status Region::Move(std::chrono::nanoseconds /*pin_patience*/) {

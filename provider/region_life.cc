@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "provider/check.h"
+#include "provider/patience.h"
 #include "provider/posix_error.h"
 
 namespace devmem {
@@ -23,8 +24,8 @@ absl::Status RegionLife::StatusLocked() const {
   switch (phase_.load(std::memory_order_relaxed)) {
     case RegionPhase::kLive: return absl::OkStatus();
     case RegionPhase::kRemoving:
-      return absl::FailedPreconditionError(absl::StrCat(
-          description_, " is being removed: ", reason_, "; give back what you hold of it"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(description_, " is being removed by its exporter: ", reason_));
     case RegionPhase::kRevoked: break;
   }
   return absl::AbortedError(absl::StrCat(description_, " was revoked by its exporter: ", reason_,
@@ -89,7 +90,7 @@ void RegionLife::Revoke(const std::string& reason) {
 
 bool RegionLife::WaitForUsers(std::chrono::nanoseconds patience) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return left_.wait_for(lock, patience, [this] { return CountLocked() == 0; });
+  return left_.wait_for(lock, BoundedPatience(patience), [this] { return CountLocked() == 0; });
 }
 
 void RegionLife::HoldWithMemory(std::shared_ptr<const void> held) {
@@ -129,7 +130,7 @@ bool RegionLife::BeginMove(std::chrono::nanoseconds patience) {
   };
   if (patience > std::chrono::nanoseconds::zero()) {
     std::unique_lock<std::mutex> lock(mutex_);
-    if (unpinned_.wait_for(lock, patience, unpinned)) return true;
+    if (unpinned_.wait_for(lock, BoundedPatience(patience), unpinned)) return true;
   }
   EndMove();
   return false;

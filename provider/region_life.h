@@ -60,7 +60,7 @@ class RegionUser {
   // Whether a removal waits for this user to leave by itself. A look at the bytes does not count.
   virtual bool holds_up_removal() const { return true; }
 
-  // Something about the region changed (phase, place): a note to somebody who waits, as a rule one
+  // The region is being removed, or was revoked: a note to somebody who waits, as a rule one
   // write to an eventfd. Does not block.
   virtual void Notify() {}
 };
@@ -112,6 +112,11 @@ class RegionLife {
   // Keeps something until the last of the region, its attachments and its views has gone: what must
   // not be given back before the memory, such as its charge to a quota.
   void HoldWithMemory(std::shared_ptr<const void> held);
+
+  // The same for a NIC's thread, which waits for nobody: owns nothing while somebody else has them.
+  [[nodiscard]] std::unique_lock<std::mutex> TryLockPlaces() {
+    return std::unique_lock<std::mutex>(places_mutex_, std::try_to_lock);
+  }
 
   // Calls `visit` for each user under the life's lock, so that none comes or goes meanwhile.
   void ForEachUser(const std::function<void(RegionUser&)>& visit);

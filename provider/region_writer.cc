@@ -55,6 +55,11 @@ RegionWriter::~RegionWriter() = default;
 RegionWriter::RegionWriter(RegionWriter&&) noexcept = default;
 RegionWriter& RegionWriter::operator=(RegionWriter&&) noexcept = default;
 
+bool RegionWriter::Ready(uint64_t offset, uint64_t bytes) {
+  if (mapping_ == nullptr || mapping_->revoked()) return true;
+  return !mapping_->moving() && mapping_->Resident(offset, bytes);
+}
+
 bool RegionWriter::Write(uint64_t offset, std::span<const uint8_t> bytes) {
   if (staging_ == nullptr) return WriteMapped(offset, bytes);
   while (!bytes.empty()) {

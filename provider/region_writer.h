@@ -26,10 +26,14 @@ class RegionWriter {
   RegionWriter(RegionWriter&&) noexcept;
   RegionWriter& operator=(RegionWriter&&) noexcept;
 
+  // Whether a range can be written now; what was evicted is brought back first. False: it cannot
+  // come back now, or is just moving. True for what is revoked: Write() says that.
+  bool Ready(uint64_t offset, uint64_t bytes);
+
   // Copies `bytes` to `offset`, in bytes from the region's start. Waits while the place is
-  // changing, or evicted with no room to come back. False when the region was revoked before or
-  // meanwhile: the bytes are lost then, and nobody may be told that they landed. A range outside
-  // the region is a mistake of the caller and stops the program.
+  // changing, or was evicted since Ready(). False when the region was revoked before or meanwhile:
+  // the bytes are lost then, and nobody may be told that they landed. A range outside the region is
+  // a mistake of the caller and stops the program.
   bool Write(uint64_t offset, std::span<const uint8_t> bytes);
 
  private:

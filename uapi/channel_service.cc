@@ -94,7 +94,8 @@ bool StackSession::AfterRun(Worker& worker, Nanos now) {
              [&](std::span<const Frag> frags) { ReleaseHere(frags, worker, now); }) != 0;
   // Releases and reads may have opened windows.
   worker.Flush(now);
-  if (!worker.engine().changed().empty() || worker.gone()) {
+  const bool drained = draining_.load(std::memory_order_relaxed) && worker.drained();
+  if (!worker.engine().changed().empty() || worker.gone() || drained) {
     worker.engine().ClearChanged();
     news_.Raise();
   }

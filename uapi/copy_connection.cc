@@ -64,18 +64,23 @@ absl::StatusOr<size_t> CopyConnection::Recv(std::span<Frag> frags, Nanos deadlin
                      " has no binding, so its bytes are in host memory; use Read(), or "
                      "give Listen() or Connect() a binding"));
   }
+  core_->LookAfterRegions();
   core_->AskFences();
   for (;;) {
     if (broken_.has_value()) return *broken_;
     if (ended_) return 0;
     const CopyQueue::Received received = queue_->Receive(socket_.get(), frags);
+    if (received.outcome == CopyQueue::Outcome::kAway) {
+      if (!core_->WaitForRelease(deadline)) return DeadlineExceeded("the region's memory is away");
+      continue;
+    }
     if (received.outcome == CopyQueue::Outcome::kEmpty) {
       if (!core_->Wait(socket_.get(), deadline)) return DeadlineExceeded("nothing arrived");
       continue;
     }
     if (received.outcome != CopyQueue::Outcome::kNoRoom) return Deliver(received);
     core_->Mute(socket_.get());
-    if (deadline == kNever && core_->NothingWillBeReleased()) {
+    if (deadline == kNever && queue_->posting() && core_->NothingWillBeReleased()) {
       return absl::ResourceExhaustedError(
           "every net_iov of the queue is held by frags, and nobody else can release them; release "
           "some first");
@@ -91,11 +96,10 @@ absl::StatusOr<size_t> CopyConnection::Deliver(const CopyQueue::Received& receiv
     case CopyQueue::Outcome::kBroken: return BreakByErrno(received.error);
     case CopyQueue::Outcome::kRevoked:
       ResetSocket(socket_.get());
-      return Break(absl::UnavailableError(
+      return Break(absl::AbortedError(
           "the region was revoked while bytes were copied into it; the connection was reset"));
-    case CopyQueue::Outcome::kClosed:
-      return Break(absl::UnavailableError(
-          "the binding of this connection was unbound, which reset it; bind and connect again"));
+    case CopyQueue::Outcome::kClosed: return Break(received.why);
+    case CopyQueue::Outcome::kAway:
     case CopyQueue::Outcome::kEmpty:
     case CopyQueue::Outcome::kNoRoom:
     case CopyQueue::Outcome::kNoTokens: break;

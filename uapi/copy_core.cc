@@ -35,12 +35,18 @@ absl::StatusOr<std::unique_ptr<CopyCore>> CopyCore::Create(Clock* clock, Threadi
     const int err = errno;
     return ErrnoToStatus(err, "cannot create the session's epoll descriptor");
   }
-  return std::unique_ptr<CopyCore>(new CopyCore(clock, threading, std::move(epoll)));
+  std::unique_ptr<CopyCore> core(new CopyCore(clock, threading, std::move(epoll)));
+  const absl::Status news = core->region_news_.Create();
+  if (!news.ok()) return news;
+  ChangeEpoll(core->epoll_.get(), EPOLL_CTL_ADD, core->region_news_.fd());
+  return core;
 }
 
 CopyCore::~CopyCore() {
   for (const auto& [id, bound] : bound_) {
-    for (const auto& queue : bound.queues) queue->Close();
+    for (const auto& queue : bound.queues) {
+      queue->Close(absl::UnavailableError("the session of this connection has ended"));
+    }
   }
 }
 
@@ -55,11 +61,16 @@ absl::StatusOr<BindingId> CopyCore::Bind(const Region& region, const BindOptions
                             .queues = options.queues,
                             .net_iov_bytes = options.net_iov_bytes,
                             .slab_bytes = options.slab_bytes};
+  LookAfterRegions();
+  // Before the lock, because the exporter is asked, who may take his time.
+  absl::StatusOr<std::unique_ptr<Attachment>> attachment =
+      Attachment::Create(region, {.name = "copy", .on_event = [this] { region_news_.Raise(); }});
+  if (!attachment.ok()) return attachment.status();
   const std::lock_guard<std::mutex> lock(mutex_);
   const absl::StatusOr<BindingId> id = table_.Bind(request);
   if (!id.ok()) return id.status();
 
-  absl::StatusOr<Bound> bound = Fill(*table_.Find(*id), region);
+  absl::StatusOr<Bound> bound = Fill(*table_.Find(*id), region, *std::move(attachment));
   if (!bound.ok()) {
     (void)table_.Unbind(*id);
     return bound.status();
@@ -70,11 +81,9 @@ absl::StatusOr<BindingId> CopyCore::Bind(const Region& region, const BindOptions
 }
 
 // The attachment and the queues of a binding that the table has accepted.
-absl::StatusOr<CopyCore::Bound> CopyCore::Fill(const Binding& binding, const Region& region) {
-  absl::StatusOr<std::unique_ptr<Attachment>> attachment =
-      Attachment::Create(region, {.name = "copy"});
-  if (!attachment.ok()) return attachment.status();
-  Bound bound{*std::move(attachment), {}};
+absl::StatusOr<CopyCore::Bound> CopyCore::Fill(const Binding& binding, const Region& region,
+                                               std::unique_ptr<Attachment> attachment) {
+  Bound bound{std::move(attachment), {}};
   for (const uint32_t index : binding.queues()) {
     const absl::StatusOr<MemoryProvider> memory = binding.ProviderFor(index);
     if (!memory.ok()) return memory.status();
@@ -88,21 +97,29 @@ absl::StatusOr<CopyCore::Bound> CopyCore::Fill(const Binding& binding, const Reg
 }
 
 absl::Status CopyCore::Unbind(BindingId id) {
+  AskFences();
   const std::lock_guard<std::mutex> lock(mutex_);
   if (gone_.erase(id) != 0) return absl::OkStatus();
-  if (const Binding* const found = table_.Find(id)) {
-    const absl::Status free = CheckNoFences(id, fences_.CountFragsOf(found->region_id()));
+  const auto found = bound_.find(id);
+  if (found != bound_.end()) {
+    const size_t frags = fences_.Count([&](const Frag& frag) {
+      return std::any_of(found->second.queues.begin(), found->second.queues.end(),
+                         [&](const auto& queue) { return queue->Holds(frag.token); });
+    });
+    const absl::Status free = CheckNoFences(id, frags);
     if (!free.ok()) return free;
   }
-  return UnbindLocked(id);
+  return UnbindLocked(
+      id, absl::UnavailableError("the binding of this connection was unbound, which reset it; bind "
+                                 "and connect again"));
 }
 
-absl::Status CopyCore::UnbindLocked(BindingId id) {
+absl::Status CopyCore::UnbindLocked(BindingId id, const absl::Status& why) {
   const absl::Status unbound = table_.Unbind(id);
   if (!unbound.ok()) return unbound;
   const auto found = bound_.find(id);
   for (const auto& queue : found->second.queues) {
-    queue->Close();
+    queue->Close(why);
     by_lane_.erase(queue->lane());
   }
   bound_.erase(found);
@@ -110,7 +127,10 @@ absl::Status CopyCore::UnbindLocked(BindingId id) {
 }
 
 void CopyCore::LookAfterRegions() {
+  if (!region_news_.raised() && !draining_.load(std::memory_order_relaxed)) return;
+  region_news_.Lower();
   const std::lock_guard<std::mutex> lock(mutex_);
+  bool draining = false;
   for (auto next = bound_.begin(); next != bound_.end();) {
     const auto [id, bound] = std::pair(next->first, &next->second);
     ++next;  // UnbindLocked() erases this one.
@@ -121,10 +141,16 @@ void CopyCore::LookAfterRegions() {
       for (const auto& queue : bound->queues) queue->StopPosting();
       ends = AccountLocked(*bound).idle();
     }
-    if (!ends) continue;
-    (void)UnbindLocked(id);
-    gone_[id] = absl::AbortedError(absl::StrCat("binding ", id, " has ended: ", why.message()));
+    if (!ends) {
+      draining = true;
+      continue;
+    }
+    const absl::Status gone =
+        absl::AbortedError(absl::StrCat("binding ", id, " has ended: ", why.message()));
+    (void)UnbindLocked(id, gone);
+    gone_[id] = gone;
   }
+  draining_.store(draining, std::memory_order_relaxed);
 }
 
 absl::Status CopyCore::BindingStatus(BindingId id) const {
@@ -222,13 +248,16 @@ void CopyCore::Rearm() {
 }
 
 bool CopyCore::Wait(int readable, Nanos deadline) {
+  LookAfterRegions();
   if (AskFences()) return true;
   const Nanos now = clock_->Now();
   if (deadline <= now) return false;
-  std::vector<int> fds{readable};
-  bool has_callbacks = false;
+  std::vector<int> fds{readable, region_news_.fd()};
+  // A region that drains wakes nobody.
+  bool has_callbacks = draining_.load(std::memory_order_relaxed);
   fences_.AppendFds(&fds, &has_callbacks);
   clock_->Wait(fds, has_callbacks ? std::min(deadline, now + kAskAgain) : deadline);
+  LookAfterRegions();
   AskFences();
   return true;
 }

@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -30,6 +31,7 @@
 #include "uapi/copy_stats.h"
 #include "uapi/devmem.h"
 #include "uapi/fence_list.h"
+#include "uapi/poll_set.h"
 
 namespace devmem {
 
@@ -45,7 +47,8 @@ class CopyCore {
 
   absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options);
   absl::Status Unbind(BindingId id);
-  // Ends bindings whose region was revoked, or is being removed and has drained.
+  // Ends bindings whose region was revoked, or is being removed and has drained. Cheap when no
+  // exporter has acted; every call that waits or binds makes it.
   void LookAfterRegions();
   // As Session::BindingStatus().
   absl::Status BindingStatus(BindingId id) const;
@@ -86,8 +89,9 @@ class CopyCore {
   CopyCore(Clock* clock, Threading threading, UniqueFd epoll)
       : clock_(clock), threading_(threading), epoll_(std::move(epoll)) {}
 
-  absl::StatusOr<Bound> Fill(const Binding& binding, const Region& region);
-  absl::Status UnbindLocked(BindingId id);
+  absl::StatusOr<Bound> Fill(const Binding& binding, const Region& region,
+                             std::unique_ptr<Attachment> attachment);
+  absl::Status UnbindLocked(BindingId id, const absl::Status& why);
   absl::Status StatusLocked(BindingId id) const;
   static Account AccountLocked(const Bound& bound);
   CopyQueue* QueueOfLane(uint16_t lane) const;
@@ -97,6 +101,8 @@ class CopyCore {
   const Threading threading_;
   const UniqueFd epoll_;
   CopyStats stats_;
+  NewsFlag region_news_;               // Raised by exporters' threads.
+  std::atomic<bool> draining_{false};  // A region is being removed and is still in use.
   FenceList fences_;  // Has a lock of its own, which is never held while mutex_ is taken.
 
   mutable std::mutex mutex_;  // Guards everything below.

@@ -65,13 +65,18 @@ uint32_t CopyQueue::RoomFor(size_t frags_max) {
 
 CopyQueue::Received CopyQueue::Receive(int socket, std::span<Frag> frags) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (closed_) return {.outcome = Outcome::kClosed};
+  if (closed_) return {.outcome = Outcome::kClosed, .why = why_closed_};
   if (tokens_.full()) return {.outcome = Outcome::kNoTokens};
   const size_t tokens_left = tokens_.capacity() - tokens_.held();
   const uint32_t room = RoomFor(std::min(frags.size(), tokens_left));
   if (room == 0) {
     stats_->receive_starved.Add(1);
     return {.outcome = Outcome::kNoRoom};
+  }
+  // Before bytes leave the socket: afterwards there is no way back.
+  for (const PagePool::Run& run : pool_->Posted()) {
+    const uint64_t offset = pool_->provider().region_offset + run.offset;
+    if (!writer_->Ready(offset, run.bytes)) return {.outcome = Outcome::kAway};
   }
   const ssize_t got = ReceiveInto(socket, std::span(bounce_).first(room));
   if (got == 0) return {.outcome = Outcome::kEnd};
@@ -126,13 +131,24 @@ void CopyQueue::RemoveSocket(int socket) {
   sockets_.erase(socket);
 }
 
+bool CopyQueue::posting() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return pool_->posting();
+}
+
 void CopyQueue::StopPosting() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (pool_->posting()) pool_->StopPosting();
 }
 
-void CopyQueue::Close() {
+bool CopyQueue::Holds(Token token) const {
   const std::lock_guard<std::mutex> lock(mutex_);
+  return tokens_.Find(token) != nullptr;
+}
+
+void CopyQueue::Close(const absl::Status& why) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!closed_) why_closed_ = why;
   closed_ = true;
   for (const int socket : sockets_) ResetSocket(socket);
   sockets_.clear();

@@ -51,13 +51,15 @@ class CopyQueue {
     kNoTokens,  // Every token is held.
     kBroken,    // recv() failed with `error`.
     kRevoked,   // The region was taken away; bytes were lost, so the connection must end.
-    kClosed,    // The queue was unbound.
+    kClosed,    // The queue was unbound; `why` says by whom.
+    kAway,      // The region's memory is away and cannot come back now.
   };
   struct Received {
     Outcome outcome = Outcome::kEmpty;
     size_t frags = 0;
     uint64_t bytes = 0;
-    int error = 0;  // An errno, for kBroken.
+    int error = 0;          // An errno, for kBroken.
+    absl::Status why = {};  // For kClosed.
   };
 
   // The attachment behind `writer`, and `stats`, outlive the queue. Errors: those of PagePool and
@@ -82,10 +84,13 @@ class CopyQueue {
   bool AddSocket(int socket);
   void RemoveSocket(int socket);
 
+  bool posting() const;
   // The region is being removed: no more bytes go there, what is out drains.
   void StopPosting();
-  // Resets the sockets, ends every token and lets the region go.
-  void Close();
+  // Whether the token names a frag that is held.
+  bool Holds(Token token) const;
+  // Resets the sockets, ends every token and lets the region go. `why` is for its connections.
+  void Close(const absl::Status& why);
 
   Account account() const;
 
@@ -103,6 +108,7 @@ class CopyQueue {
 
   mutable std::mutex mutex_;  // Guards everything below.
   bool closed_ = false;
+  absl::Status why_closed_;
   std::optional<RegionWriter> writer_;  // Until it is closed.
   std::unique_ptr<PagePool> pool_;
   TokenTable tokens_;

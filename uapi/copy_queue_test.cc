@@ -34,7 +34,7 @@ class CopyQueueTest : public testing::Test {
     socket_.Reset(fds[1]);
   }
   ~CopyQueueTest() override {
-    queue_->Close();
+    queue_->Close(absl::UnavailableError("the test closes it"));
     EXPECT_TRUE(queue_->account().idle()) << queue_->account().ToString();
     EXPECT_EQ(stats_.tokens_issued.value(), stats_.tokens_returned.value());
   }
@@ -204,7 +204,7 @@ TEST_F(CopyQueueTest, AClosedQueueHasTakenAllTokensBackAndReceivesNothing) {
   ASSERT_EQ(SendFromPeer(Numbered(10)), 10u);
   ASSERT_EQ(queue_->Receive(socket_.get(), frags_).frags, 1u);
   EXPECT_TRUE(queue_->AddSocket(socket_.get()));
-  queue_->Close();
+  queue_->Close(absl::UnavailableError("the test closes it"));
   EXPECT_TRUE(queue_->account().idle());
   EXPECT_EQ(queue_->account().open, 0u);
   EXPECT_EQ(queue_->Receive(socket_.get(), frags_).outcome, Outcome::kClosed);

@@ -33,14 +33,12 @@ size_t FenceList::Poll(const ReleaseFunction& release) {
   return signaled.size();
 }
 
-size_t FenceList::CountFragsOf(uint32_t region_id) {
+size_t FenceList::Count(const std::function<bool(const Frag&)>& is_such) {
   if (empty()) return 0;
   size_t count = 0;
   std::lock_guard<std::mutex> lock(mutex_);
   for (const Entry& entry : entries_) {
-    count += static_cast<size_t>(
-        std::count_if(entry.frags.begin(), entry.frags.end(),
-                      [&](const Frag& frag) { return frag.region_id == region_id; }));
+    count += static_cast<size_t>(std::count_if(entry.frags.begin(), entry.frags.end(), is_such));
   }
   return count;
 }

@@ -28,8 +28,8 @@ class FenceList {
   // Asks every fence, and releases through `release` what has signaled. Returns how many fences
   // that were. Cheap when none waits.
   size_t Poll(const ReleaseFunction& release);
-  // How many frags of a region wait.
-  size_t CountFragsOf(uint32_t region_id);
+  // How many of the frags that wait are such. Holds the list's lock meanwhile.
+  size_t Count(const std::function<bool(const Frag&)>& is_such);
   // Descriptors to wait on, appended; fences without one need to be asked again soon.
   void AppendFds(std::vector<int>* fds, bool* has_callbacks);
   // Any thread.

@@ -59,7 +59,7 @@ absl::Status RefusedTokens(size_t refused, size_t frag_count) {
   return absl::InvalidArgumentError(
       absl::StrCat(refused, " of ", frag_count,
                    " frags have tokens that name nothing of this session (unknown, foreign, or "
-                   "returned before); the others were released"));
+                   "returned before, or of a binding that has ended); the others were released"));
 }
 
 absl::Status SendRefusal(const TcpConnection& connection) {
@@ -113,10 +113,9 @@ absl::StatusOr<size_t> StackConnection::Recv(std::span<Frag> frags, Nanos deadli
         return TokensExhausted(handle_.worker);
       }
     }
-    if (HasReceivedFin(connection.state)) return size_t{0};
-    if (connection.state == TcpState::kClosed) {
-      absl::Status end = EndOf(connection);
-      if (!end.ok()) return end;
+    absl::Status end = EndOf(connection);
+    if (!end.ok() && connection.state == TcpState::kClosed) return end;
+    if (HasReceivedFin(connection.state) || connection.state == TcpState::kClosed) {
       return size_t{0};
     }
     if (!session_->Turn(handle_.worker, deadline)) {
@@ -140,11 +139,13 @@ absl::StatusOr<size_t> StackConnection::Read(std::span<uint8_t> bytes, Nanos dea
     TcpConnection& connection = tcp();
     const size_t copied = worker().ReadBytes(connection, bytes, session_->Now());
     if (copied != 0) return copied;
-    if (HasReceivedFin(connection.state)) return size_t{0};
-    if (connection.state == TcpState::kClosed) {
+    // Bytes that are there and cannot be reached now are waited for.
+    if (connection.receiver.in_order().empty()) {
       absl::Status end = EndOf(connection);
-      if (!end.ok()) return end;
-      return size_t{0};
+      if (!end.ok() && connection.state == TcpState::kClosed) return end;
+      if (HasReceivedFin(connection.state) || connection.state == TcpState::kClosed) {
+        return size_t{0};
+      }
     }
     if (!session_->Turn(handle_.worker, deadline)) {
       return absl::DeadlineExceededError("no bytes arrived before the deadline");

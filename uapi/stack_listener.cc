@@ -43,9 +43,13 @@ absl::StatusOr<std::unique_ptr<Connection>> StackListener::Accept(Nanos deadline
   while (true) {
     const std::optional<ConnectionHandle> handle = TryAccept();
     if (handle.has_value()) return MakeConnection(session_, *handle, rule_.Share());
-    if (binding_.has_value() && session_->stack().FindBinding(*binding_) == nullptr) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the listener's binding ", *binding_, " was unbound; bind again and listen anew"));
+    if (binding_.has_value()) {
+      const absl::Status usable = session_->BindingStatus(*binding_);
+      if (absl::IsAborted(usable)) return usable;
+      if (absl::IsNotFound(usable)) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "the listener's binding ", *binding_, " was unbound; bind again and listen anew"));
+      }
     }
     absl::Status device = session_->DeviceStatus();
     if (!device.ok()) return device;

@@ -100,8 +100,20 @@ absl::StatusOr<BindingId> StackSession::Bind(const Region& region, const BindOpt
 absl::Status StackSession::Unbind(BindingId binding) {
   LookAfterRegions(Now());
   if (const Binding* const found = stack_->FindBinding(binding)) {
-    size_t frags = fences_.CountFragsOf(found->region_id());
-    for (const auto& fences : worker_fences_) frags += fences->CountFragsOf(found->region_id());
+    (void)fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, 0); });
+    size_t frags = 0;
+    for (const uint32_t queue : found->queues()) {
+      OnWorker(queue, [&] {
+        Worker& worker = stack_->worker(queue);
+        if (threaded()) {
+          (void)worker_fences_[queue]->Poll(
+              [&](std::span<const Frag> done) { ReleaseHere(done, worker, Now()); });
+        }
+        const auto held = [&](const Frag& frag) { return worker.Holds(frag.token); };
+        frags += fences_.Count(held);
+        for (const auto& fences : worker_fences_) frags += fences->Count(held);
+      });
+    }
     const absl::Status free = CheckNoFences(binding, frags);
     if (!free.ok()) return free;
   }
@@ -137,10 +149,12 @@ void StackSession::OnRegionEvent() {
   news_.Raise();
 }
 
-void StackSession::LookAfterRegions(Nanos now) {
-  if (!region_news_.raised()) return;
+bool StackSession::LookAfterRegions(Nanos now) {
+  if (!region_news_.raised() && !draining_.load(std::memory_order_relaxed)) return false;
   region_news_.Lower();
-  if (stack_->LookAfterRegions(now)) region_news_.Raise();
+  const Stack::RegionNews news = stack_->LookAfterRegions(now);
+  draining_.store(news.draining, std::memory_order_relaxed);
+  return news.changed;
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> StackSession::Listen(const ListenOptions& options,
@@ -286,13 +300,15 @@ Nanos StackSession::NextDeadline(Nanos now) const {
   for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
     next = std::min(next, stack_->worker(i).NextDeadline());
   }
-  // A fence wakes nobody: ask it again in a millisecond.
-  return fences_.empty() ? next : std::min(next, now + kMillisecond);
+  // A fence wakes nobody, nor does a region that drains: look again in a millisecond.
+  const bool draining = draining_.load(std::memory_order_relaxed);
+  return fences_.empty() && !draining ? next : std::min(next, now + kMillisecond);
 }
 
 bool StackSession::Turn(uint32_t worker, Nanos deadline) {
   const Nanos now = Now();
-  LookAfterRegions(now);
+  // What ended may be what the caller waits for.
+  if (LookAfterRegions(now)) return true;
   uint32_t frames = stack_->worker(worker).Run(now);
   if (frames == 0 || ++turn_ % kTurnsBetweenLooks == 0) {
     for (uint32_t other = 0; other < stack_->worker_count(); ++other) {
@@ -331,7 +347,12 @@ void StackSession::Wait(Nanos deadline) {
     return;
   }
   ForgetGoneQueues();
-  clock_->Wait(fds_, std::min(deadline, NextDeadline(Now())));
+  std::span<const int> fds = fds_;
+  // The descriptor of a queue whose frames wait for memory is readable all the time.
+  for (uint32_t i = 0; i < stack_->worker_count(); ++i) {
+    if (stack_->worker(i).waits_for_memory()) fds = fds.last(1);
+  }
+  clock_->Wait(fds, std::min(deadline, NextDeadline(Now())));
 }
 
 absl::Status StackSession::DeviceStatus() const {

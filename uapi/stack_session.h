@@ -95,7 +95,8 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   uint32_t RunAll(Nanos now);
   Nanos NextDeadline(Nanos now) const;
   void ForgetGoneQueues();
-  void LookAfterRegions(Nanos now);
+  // True when something ended or arrived.
+  bool LookAfterRegions(Nanos now);
   void OnRegionEvent();
   absl::StatusOr<uint32_t> QueueFor(std::optional<BindingId> binding,
                                     const std::optional<uint32_t>& queue) const;
@@ -117,8 +118,10 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   FenceList fences_;  // Inline.
   PollSet poll_set_;
   NewsFlag news_;
-  // Raised by exporters' threads; also while a region drains.
-  NewsFlag region_news_;
+  NewsFlag region_news_;  // Raised by exporters' threads.
+  // A region is being removed and is still in use. Written by the control thread; workers of a
+  // threaded session tell it when theirs has drained.
+  std::atomic<bool> draining_{false};
   // Of the queues, -1 where the device is gone; then that of region_news_.
   std::vector<int> fds_;
   uint32_t turn_ = 0;

@@ -196,6 +196,37 @@ TEST_F(StackStagingTest, StagingMemoryIsChargedToTheSessionsQuotaAndRefusedBeyon
   EXPECT_EQ(quota->UsageOf("tester").staged_bytes, 0u);
 }
 
+// Whoever waits for something that ends meanwhile is told at once, and not at the deadline.
+TEST_F(StackStagingTest, ARevokeEndsEveryWaitAtOnceWithItsReason) {
+  Bind();
+  Open();
+  region_.Revoke("wanted back");
+  const Nanos before = world_.now();
+  const Nanos patience = before + 100 * kSecond;
+  std::array<Frag, 4> frags;
+  EXPECT_TRUE(absl::IsAborted(listener_->Accept(patience).status()));
+  EXPECT_TRUE(absl::IsAborted(connections_.server->Recv(frags, patience).status()));
+  EXPECT_TRUE(
+      absl::IsAborted(connections_.server->Send(std::array<uint8_t, 1>{1}, patience).status()));
+  EXPECT_TRUE(absl::IsAborted(connections_.server->Flush(patience)));
+  EXPECT_LT(world_.now(), before + kSecond);
+}
+
+// Closed in order by both sides, all received, but not read: what is lost must not look like an
+// end.
+TEST_F(StackStagingTest, UnreadBytesThatGoWithTheirMemoryAreNoEndOfStream) {
+  Bind();
+  Open();
+  ASSERT_TRUE(connections_.client->Send(std::vector<uint8_t>(5000, 7)).ok());
+  ASSERT_TRUE(connections_.client->Shutdown().ok());
+  ASSERT_TRUE(connections_.server->Shutdown().ok());
+  world_.Run(10 * kSecond);
+  region_.Revoke("wanted back");
+  std::array<Frag, 4> frags;
+  const auto end = connections_.server->Recv(frags);
+  EXPECT_TRUE(absl::IsAborted(end.status())) << end.status();
+}
+
 TEST_F(StackStagingTest, BytesAreReadBackThroughTheDevice) {
   Bind();
   Open();

@@ -134,12 +134,18 @@ size_t ThreadedConnection::ReadReady(std::span<uint8_t> bytes) {
       static_cast<uint32_t>(std::min<size_t>(partial_.length_bytes, bytes.size()));
   const uint32_t worker = channel_->handle().worker;
   bool copied = false;
+  bool held = false;
   session_->OnWorker(worker, [&] {
-    copied =
-        session_->stack().worker(worker).ReadHeld(partial_.token, partial_skip_, bytes.first(part));
+    Worker& owner = session_->stack().worker(worker);
+    copied = owner.ReadHeld(partial_.token, partial_skip_, bytes.first(part));
+    held = owner.Holds(partial_.token);
   });
-  if (!copied) {  // Its binding is gone, and the bytes with it.
-    partial_ = Frag{};
+  if (!copied) {
+    // Its binding is gone and the bytes with it, or they cannot be reached just now.
+    if (!held) {
+      partial_ = Frag{};
+      partial_skip_ = 0;
+    }
     return 0;
   }
   partial_.offset += part;
@@ -165,8 +171,8 @@ absl::StatusOr<size_t> ThreadedConnection::ReadOnWorker(std::span<uint8_t> bytes
     copied = session_->stack()
                  .worker(channel_->handle().worker)
                  .ReadBytes(connection, bytes, session_->Now());
-    over =
-        copied == 0 && (HasReceivedFin(connection.state) || connection.state == TcpState::kClosed);
+    over = copied == 0 && connection.receiver.in_order().empty() &&
+           (HasReceivedFin(connection.state) || connection.state == TcpState::kClosed);
     end = EndOf(connection);
   });
   if (copied != 0 || !over) return copied;

@@ -168,6 +168,12 @@ bool WindowIsInPlace(const QueueMemory& memory, uint64_t* generation) {
   return true;
 }
 
+bool IsHome(const QueueMemory& memory, std::span<const Piece> pieces) {
+  return std::all_of(pieces.begin(), pieces.end(), [&](const Piece& piece) {
+    return memory.mapping->IsHome(memory.pool->RegionOffset(piece), piece.length_bytes);
+  });
+}
+
 void ScrubWindow(const QueueMemory& device, uint32_t bytes) {
   ForEachWindowPart(*device.pool, 0, bytes,
                     [&](uint64_t offset, uint32_t part) { device.mapping->Scrub(offset, part); });

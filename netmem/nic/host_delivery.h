@@ -80,6 +80,10 @@ uint32_t DeliverFromWindow(const QueueMemory& device, uint32_t skip_bytes, uint3
 // what is written there lands nowhere, and Landed() says so.
 bool WindowIsInPlace(const QueueMemory& memory, uint64_t* generation);
 
+// Whether no byte of the pieces is evicted. Asked after a write, because the pool may have given
+// more than was posted when the window was found in place.
+bool IsHome(const QueueMemory& memory, std::span<const Piece> pieces);
+
 // Zeroes the first `bytes` bytes of the posted window of a bound queue.
 void ScrubWindow(const QueueMemory& device, uint32_t bytes);
 

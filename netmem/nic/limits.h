@@ -33,6 +33,11 @@ inline constexpr uint32_t kFlowRulesMax = 4096;  // Per netdev.
 // being copied.
 inline constexpr uint64_t kStagingBytesPerQueue = 2ull << 20;
 
+// How soon a worker looks again while copies to a device are on their way: a copy of one batch over
+// PCIe takes about as long. It doubles up to the second value while none completes.
+inline constexpr int64_t kStagingPollNanosMin = 10'000;
+inline constexpr int64_t kStagingPollNanosMax = 1'000'000;
+
 // Frames of one queue that wait for their bytes to arrive on the device. Beyond that, and beyond
 // the staging memory, frames wait in the NIC.
 inline constexpr uint32_t kStagedFramesMax = 512;

@@ -122,6 +122,10 @@ class RxQueue {
   // thread; found out by a Poll() or Transmit() that fails for it.
   virtual bool gone() const { return false; }
 
+  // Whether the last Poll() left frames because the bound memory was on its way, or out of the
+  // device and could not come back. The polling thread.
+  virtual bool waits_for_memory() const { return false; }
+
   // Binds / unbinds the queue's device memory; the queue's host memory was given at Start().
   // Control thread, while no worker polls this queue. Binding a bound queue is refused
   // (kFailedPrecondition). Unbinding closes the pool's window; pieces out stay valid for their

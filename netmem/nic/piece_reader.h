@@ -32,7 +32,7 @@ class PieceReader {
 
   // Copies to.size() bytes of the piece, from `skip_bytes` into it on. The piece is that long.
   // False: the device cannot be read (any more), and `to` holds nothing of use.
-  bool CopyOut(const Piece& piece, uint32_t skip_bytes, std::span<uint8_t> to) const;
+  [[nodiscard]] bool CopyOut(const Piece& piece, uint32_t skip_bytes, std::span<uint8_t> to) const;
 
  private:
   QueueMemory host_;

@@ -13,8 +13,9 @@
 
 namespace devmem {
 
-// A batch of the NIC: each of its pieces may be cut at every run of the region's window.
-static_assert(kBatchPiecesMax + kBatchFramesMax * kFramePiecesMax >= kDmaBatchCopiesMax);
+// A frame's pieces and what they are cut into fit the places that a waiting frame has for them: the
+// NIC gives kFramePiecesMax at most, and TakePiece() makes sure of the rest.
+static_assert(kDmaBatchCopiesMax >= kBatchPiecesMax + kFramePiecesMax);
 
 absl::StatusOr<std::unique_ptr<StagingQueue>> StagingQueue::Create(RxQueue* nic,
                                                                    const StagedMemory& memory,
@@ -49,7 +50,11 @@ uint32_t StagingQueue::Poll(RxBatch& batch) {
   } else {
     ++stats_.waits;
   }
-  Deliver(memory_.engine->Completed(), batch);
+  const uint64_t completed = memory_.engine->Completed();
+  poll_nanos_ = completed != last_completed_ ? kStagingPollNanosMin
+                                             : std::min(2 * poll_nanos_, kStagingPollNanosMax);
+  last_completed_ = completed;
+  Deliver(completed, batch);
   return batch.frame_count;
 }
 
@@ -70,9 +75,11 @@ void StagingQueue::Receive() {
   uint64_t batch = last_batch_;
   if (!copies_.empty()) {
     batch = memory_.engine->Submit(copies_);
-    if (batch != 0) last_batch_ = batch;
-    ++stats_.batches;
-    stats_.copies.Add(copies_.size());
+    if (batch != 0) {
+      last_batch_ = batch;
+      ++stats_.batches;
+      stats_.copies.Add(copies_.size());
+    }
   }
   // Frames without copies wait for those before them, so that order holds.
   if (batch == 0 && !copies_.empty()) batch = kNeverArrives;
@@ -96,10 +103,11 @@ void StagingQueue::Take(const RxDescriptor& frame) {
       waiting.behind[waiting.behind_count++] = piece;
       waiting.staged = true;
       fits = fits && TakePiece(piece, waiting);
-    } else if (fits) {
+    } else if (fits && waiting.piece_count < waiting.pieces.size()) {
       waiting.pieces[waiting.piece_count++] = piece;
       waiting.frame.placed_bytes += piece.length_bytes;
     } else {
+      fits = false;
       waiting.behind[waiting.behind_count++] = piece;
     }
   }

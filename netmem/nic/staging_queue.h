@@ -70,6 +70,8 @@ class StagingQueue {
 
   // Whether copies are on their way: poll again soon, even if the NIC has nothing.
   bool pending() const { return head_ != tail_; }
+  // How soon, in nanoseconds: longer while nothing completes.
+  int64_t poll_interval() const { return poll_nanos_; }
 
  private:
   struct Waiting {
@@ -108,6 +110,8 @@ class StagingQueue {
   uint32_t freed_ = 0;
   uint32_t head_ = 0;
   uint32_t tail_ = 0;
+  uint64_t last_completed_ = 0;
+  int64_t poll_nanos_ = kStagingPollNanosMin;
   uint64_t last_batch_ = 0;      // That had copies.
   std::vector<DmaCopy> copies_;  // Of the batch in progress; never grows beyond its reserve.
 };

@@ -70,6 +70,7 @@ uint32_t TapQueue::Poll(RxBatch& batch) {
   batch.frame_count = 0;
   batch.piece_count = 0;
   if (host_.pool == nullptr) return 0;  // Not started.
+  waits_for_memory_ = false;
   ++stats_.polls;
   RefreshSteering();
   uint64_t placed_bytes = 0;
@@ -106,7 +107,8 @@ bool TapQueue::Read(Incoming& in) {
   const QueueMemory& target = memory();
   const uint32_t room_bytes = options_.frame_bytes_max + 1;
   const uint32_t slot_bytes = std::min(prediction_.bytes(), room_bytes);
-  if (!WindowIsInPlace(target, &in.generation)) [[unlikely]]
+  waits_for_memory_ = !WindowIsInPlace(target, &in.generation);
+  if (waits_for_memory_) [[unlikely]]
     return false;
   in.is_revoked = target.mapping->revoked();
   if (!in.is_revoked) [[likely]]
@@ -207,7 +209,11 @@ bool TapQueue::ChecksumIsRight(const Incoming& in, const FrameHeaders& headers) 
 }
 
 bool TapQueue::HasLanded(const Incoming& in) const {
-  return in.layout.posted_bytes == 0 || memory().mapping->Landed(in.generation);
+  if (in.layout.posted_bytes == 0) return true;
+  const DmaMapping& mapping = *memory().mapping;
+  // What was posted may be more than what was found in place: the pool tops up each time it is
+  // asked.
+  return mapping.Landed(in.generation) && (!mapping.any_away() || in.window.IsInPlace());
 }
 
 bool TapQueue::Place(const Incoming& in, bool is_stray, RxBatch& batch, RxDescriptor& frame) {

@@ -64,6 +64,7 @@ class TapQueue final : public RxQueue {
   bool Transmit(const TxFrame& frame) override;
   int fd() const override { return options_.fd; }
   bool gone() const override { return gone_.load(std::memory_order_relaxed); }
+  bool waits_for_memory() const override { return waits_for_memory_; }
   absl::Status Bind(const QueueMemory& memory) override;
   void Unbind() override;
   bool bound() const override { return device_.pool != nullptr; }
@@ -139,6 +140,7 @@ class TapQueue final : public RxQueue {
   uint32_t recorder_interface_ = 0;
   // Relaxed: it is a fact of its own, and orders nothing.
   std::atomic<bool> gone_{false};
+  bool waits_for_memory_ = false;  // Of the last poll.
   RxQueueStats stats_;
 };
 

@@ -48,6 +48,12 @@ class TapWindow {
     return count_;
   }
 
+  // Whether no part of it is evicted.
+  bool IsInPlace() const {
+    return std::all_of(parts_.begin(), parts_.begin() + count_,
+                       [&](const Part& part) { return mapping_->IsHome(part.offset, part.bytes); });
+  }
+
   // Copies the first bytes of the window to host memory.
   void CopyOut(std::span<uint8_t> to) const {
     ForEach(0, static_cast<uint32_t>(to.size()), [&](uint64_t offset, uint32_t part_bytes) {

@@ -47,7 +47,8 @@ bool WireQueue::PlaceIn(const QueueMemory& memory, uint64_t generation, uint32_t
   if (write_payload_) {
     WritePieces(memory, batch.PiecesOf(frame), slots_.payload(index).first(placed));
   }
-  if (memory.mapping->Landed(generation)) [[likely]]
+  if (memory.mapping->Landed(generation) &&
+      (!memory.mapping->any_away() || IsHome(memory, batch.PiecesOf(frame)))) [[likely]]
     return true;
   WithdrawPieces(*memory.pool, batch, frame);
   ++stats_.drop_revoked;
@@ -119,14 +120,17 @@ bool WireQueue::Deliver(uint32_t index, RxBatch& batch) {
 uint32_t WireQueue::Poll(RxBatch& batch) {
   DEVMEM_CHECK(host_.pool != nullptr, "a queue is polled before its NIC was started");
   FreeDelivered();
+  waits_for_memory_ = false;
   steering_.Refresh();
   batch.frame_count = 0;
   batch.piece_count = 0;
   const uint32_t first = head_;
   uint64_t payload_bytes = 0;
   while (head_ != tail_ && HasRoomForFrame(batch)) {
-    if (bound() && !WindowIsInPlace(device_, &generation_)) [[unlikely]]
+    if (bound() && !WindowIsInPlace(device_, &generation_)) [[unlikely]] {
+      waits_for_memory_ = true;
       break;
+    }
     const uint32_t index = ring_[head_ & ring_mask_];
     const WireSlot& slot = slots_[index];
     // The largest frame alone is below the bound, so that every poll makes progress.

@@ -33,6 +33,7 @@ class WireQueue final : public RxQueue {
   uint32_t Poll(RxBatch& batch) override;
   bool Transmit(const TxFrame& frame) override;
   int fd() const override { return -1; }
+  bool waits_for_memory() const override { return waits_for_memory_; }
   absl::Status Bind(const QueueMemory& memory) override;
   void Unbind() override;
   bool bound() const override { return device_.pool != nullptr; }
@@ -80,6 +81,7 @@ class WireQueue final : public RxQueue {
   std::array<uint32_t, kBatchFramesMax> delivered_{};
   uint32_t delivered_count_ = 0;
 
+  bool waits_for_memory_ = false;  // Of the last poll.
   RxQueueStats stats_;
 };
 

@@ -33,9 +33,9 @@ inline constexpr uint32_t kIcmpStrangersPerSecondMax = 1000;
 // A ping's payload that is answered: what fits a frame without fragments.
 inline constexpr uint32_t kEchoBytesMax = kMtuMax;
 
-// How soon a worker looks again while copies to a device are on their way: a copy of one batch over
-// PCIe takes about as long.
-inline constexpr Nanos kStagingPollInterval = 10 * kMicrosecond;
+// How soon a worker looks again when frames wait because their memory is away: what brings it back
+// wakes nobody.
+inline constexpr Nanos kMemoryPollInterval = kMillisecond;
 
 static_assert(kHandoverBytes >= 2 * kFramePayloadBytesMax);
 static_assert((kNeighbourSets & (kNeighbourSets - 1)) == 0);

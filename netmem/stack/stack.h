@@ -36,9 +36,13 @@ class Stack {
     // Counts staging memory against `quota_user`; null: it is not counted.
     std::shared_ptr<Quota> quota = nullptr;
     std::string quota_user = {};
-    // Called on an exporter's thread when a bound region is removed, revoked or moved: whoever
+    // Called on an exporter's thread when a bound region is removed or revoked: whoever
     // drives the workers is to look (LookAfterRegions). Does not block.
     std::function<void()> on_region_event = {};
+  };
+  struct RegionNews {
+    bool draining = false;  // A region is being removed and still in use: look again soon.
+    bool changed = false;   // Something ended, or frames arrived meanwhile.
   };
   // Runs a step on the thread of a worker and returns when it is done.
   using Executor = std::function<void(uint32_t worker, const std::function<void()>& step)>;
@@ -77,9 +81,9 @@ class Stack {
   // All of them; no worker runs. Afterwards no exporter's thread is, or comes, inside
   // on_region_event.
   void UnbindAll();
-  // Ends bindings whose region was revoked, or is being removed and has drained. True while some
-  // still drain. What ended stays known by BindingStatus() until it is unbound.
-  bool LookAfterRegions(Nanos now);
+  // Ends bindings whose region was revoked, or is being removed and has drained. What ended stays
+  // known by BindingStatus() until it is unbound.
+  RegionNews LookAfterRegions(Nanos now);
   // OK while the binding receives, else why not: RegionLife::status(), or kNotFound.
   absl::Status BindingStatus(BindingId id) const;
   const Binding* FindBinding(BindingId id) const { return table_.Find(id); }
@@ -120,7 +124,7 @@ class Stack {
   absl::Status BindQueues(const Region& region, const Binding& binding, Bound* bound);
   absl::Status MakeStaging(const Region& region, size_t queue_count, Bound* bound);
   absl::Status BindStaged(const Region& region, uint32_t queue, uint64_t index, Bound* bound);
-  bool Drained(const Bound& bound, Nanos now);
+  bool Drained(const Bound& bound, Nanos now, RegionNews* news);
   void UnbindQueues(Bound* bound, Nanos now, CloseReason reason);
   absl::Status End(BindingId id, Nanos now, CloseReason reason);
 

@@ -148,32 +148,33 @@ void Stack::UnbindAll() {
   bound_.clear();
 }
 
-bool Stack::LookAfterRegions(Nanos now) {
-  bool draining = false;
+Stack::RegionNews Stack::LookAfterRegions(Nanos now) {
+  RegionNews news;
   for (auto next = bound_.begin(); next != bound_.end();) {
     const auto [id, bound] = std::pair(next->first, &next->second);
     ++next;  // End() erases this one.
     if (!bound->attachment->going()) continue;
     const absl::Status why = bound->attachment->status();
     bool ends = bound->attachment->revoked() || absl::IsAborted(why);
-    if (!ends) ends = Drained(*bound, now);
+    if (!ends) ends = Drained(*bound, now, &news);
     if (!ends) {
-      draining = true;
+      news.draining = true;
       continue;
     }
+    news.changed = true;
     (void)End(id, now, CloseReason::kMemoryGone);
     gone_[id] = absl::Status(absl::StatusCode::kAborted,
                              absl::StrCat("binding ", id, " has ended: ", why.message()));
   }
-  return draining;
+  return news;
 }
 
 // Whether nobody holds anything of it any more. A turn of each worker first, so that all know.
-bool Stack::Drained(const Bound& bound, Nanos now) {
+bool Stack::Drained(const Bound& bound, Nanos now, RegionNews* news) {
   bool drained = true;
   for (const auto& [queue, pool] : bound.pools) {
     OnWorker(queue, [&, q = queue] {
-      (void)worker(q).Run(now);
+      if (worker(q).Run(now) != 0) news->changed = true;
       drained = drained && worker(q).drained();
     });
   }

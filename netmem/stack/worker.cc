@@ -52,6 +52,7 @@ uint32_t Worker::Run(Nanos now) {
   LookAfterMemory(now);
   uint32_t done = TakeHandedOver(now);
   const uint32_t frames = staging_ == nullptr ? queue_->Poll(*batch_) : staging_->Poll(*batch_);
+  waits_for_memory_.store(queue_->waits_for_memory(), std::memory_order_relaxed);
   Prefetch(frames);
   for (uint32_t i = 0; i < frames;) i += HandleRun(i, now);
   if (frames == 0 && queue_->gone() && !gone()) [[unlikely]] {

@@ -93,12 +93,17 @@ class Worker final : public SegmentSink {
   // When Run() is due even if no frame arrives.
   Nanos NextDeadline() const {
     const Nanos deadline = engine_->NextDeadline();
+    if (waits_for_memory()) [[unlikely]]
+      return std::min(deadline, now_ + kMemoryPollInterval);
     if (staging_ == nullptr || !staging_->pending()) [[likely]]
       return deadline;
-    return std::min(deadline, now_ + kStagingPollInterval);
+    return std::min(deadline, now_ + staging_->poll_interval());
   }
-  // -1 for a NIC in memory, and once the device is gone.
-  int fd() const { return gone() ? -1 : queue_->fd(); }
+  // -1 for a NIC in memory, once the device is gone, and while memory is waited for.
+  int fd() const { return gone() || waits_for_memory() ? -1 : queue_->fd(); }
+  // Whether frames wait in the NIC because their memory is away: what makes it come back wakes
+  // nobody, so the worker looks again after a time.
+  bool waits_for_memory() const { return waits_for_memory_.load(std::memory_order_relaxed); }
   // Whether the device was taken away: the connections have ended, and nothing will arrive. Any
   // thread.
   bool gone() const { return gone_.load(std::memory_order_acquire); }
@@ -131,6 +136,8 @@ class Worker final : public SegmentSink {
     const uint16_t lane = TokenTable::LaneOf(token);
     return lane != 0 && lane == lane_.load(std::memory_order_relaxed);
   }
+  // Whether the token names a frag that is held. The worker's thread.
+  bool Holds(Token token) const { return tokens_.has_value() && tokens_->Find(token) != nullptr; }
   bool tokens_full() const { return tokens_.has_value() && tokens_->full(); }
   uint32_t tokens_held() const { return tokens_.has_value() ? tokens_->held() : 0; }
 
@@ -197,6 +204,7 @@ class Worker final : public SegmentSink {
   const QueueMemory host_;
   std::unique_ptr<TcpEngine> engine_;
   const Attachment* attachment_ = nullptr;
+  std::atomic<bool> waits_for_memory_{false};
   std::unique_ptr<StagingQueue> staging_;  // While it is bound to memory that is staged.
   StagingStats staging_stats_;
   std::optional<TokenTable> tokens_;  // While the queue is bound.

@@ -97,7 +97,8 @@ std::span<const uint8_t> Worker::Gather(const RxDescriptor& frame) {
   if (bytes + frame.placed_bytes > echo_in_->size()) return {};
   std::copy(frame.header.begin(), frame.header.end(), echo_in_->begin());
   for (const Piece& piece : batch_->PiecesOf(frame)) {
-    reader_.CopyOut(piece, 0, std::span(*echo_in_).subspan(bytes, piece.length_bytes));
+    const auto room = std::span(*echo_in_).subspan(bytes, piece.length_bytes);
+    if (!reader_.CopyOut(piece, 0, room)) return {};
     bytes += piece.length_bytes;
   }
   return std::span(*echo_in_).first(bytes);

@@ -171,7 +171,7 @@ void Worker::HandOver(const RxDescriptor& frame, uint32_t visited, uint32_t to) 
   std::copy(frame.header.begin(), frame.header.end(), slot->header.begin());
   std::span<uint8_t> room = ring.payload(*slot);
   for (const Piece& piece : batch_->PiecesOf(frame)) {
-    reader_.CopyOut(piece, 0, room.first(piece.length_bytes));
+    if (!reader_.CopyOut(piece, 0, room.first(piece.length_bytes))) return;
     room = room.subspan(piece.length_bytes);
   }
   ring.Push(*slot);

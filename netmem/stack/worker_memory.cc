@@ -92,6 +92,9 @@ void Worker::OnMemoryGoes(Nanos now) {
     SendAcks();
   } else if (store_.device()->posting()) {
     store_.device()->StopPosting();
+    engine_->StopDevice(now);
+    engine_->Flush(now);
+    SendAcks();
   }
 }
 

@@ -94,6 +94,20 @@ absl::Status TcpEngine::AttachDevice(uint64_t reserve_bytes) {
   return absl::OkStatus();
 }
 
+// What lies behind a hole can never be read, now that nothing fills the hole (RFC 2018 section 8
+// lets us give up what was only reported by SACK). What nobody has accepted would never be taken.
+void TcpEngine::StopDevice(Nanos now) {
+  now_ = now;
+  for (Listener& listener : listeners_) {
+    if (listener.id != 0 && listener.bound) (void)CloseListener(listener.id, now);
+  }
+  for (uint32_t index = 0; index < fresh_; ++index) {
+    if (slots_[index].constructed == 0 || !at(index).bound) continue;
+    while (at(index).receiver.GiveUpFarthest(MemoryOf())) {
+    }
+  }
+}
+
 void TcpEngine::DetachDevice(Nanos now, CloseReason reason) {
   now_ = now;
   for (Listener& listener : listeners_) {
@@ -107,6 +121,10 @@ void TcpEngine::DetachDevice(Nanos now, CloseReason reason) {
       CloseNow(connection, reason);
     }
     if (slots_[index].constructed == 0) continue;
+    // One that had closed in order loses what was not read, and must not look as if it had ended.
+    const bool loses =
+        reason == CloseReason::kMemoryGone || !connection.receiver.in_order().empty();
+    if (loses && connection.close_reason == CloseReason::kNone) connection.close_reason = reason;
     // What the user has not taken goes with the binding; the handle stays, to say why.
     connection.receiver.Clear(MemoryOf());
     connection.bound = false;

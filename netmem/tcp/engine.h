@@ -64,9 +64,10 @@ class TcpEngine {
   TcpEngine& operator=(const TcpEngine&) = delete;
 
   // The queue's binding came: connections may be bound from now on. `reserve_bytes` of its pool are
-  // kept for data at rcv_nxt. Errors: kInvalidArgument when the pool is not larger than its
-  // reserve.
+  // kept for data at rcv_nxt. kInvalidArgument when the pool is not larger than its reserve.
   absl::Status AttachDevice(uint64_t reserve_bytes);
+  void StopDevice(
+      Nanos now);  // It takes no more: its listeners close, what lies behind holes goes.
   // The binding goes: bound connections are reset, their pieces put back.
   void DetachDevice(Nanos now, CloseReason reason = CloseReason::kAborted);
   void CloseAll(CloseReason reason, Nanos now);  // All connections; their peers hear nothing.
