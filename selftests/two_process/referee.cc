@@ -42,16 +42,19 @@ void SettleIn(std::initializer_list<int> kept) {
 }
 
 // What one message of a child asks for.
-void Answer(Child& child, const Message& message, GrantCounter* counter) {
+void Answer(Child& child, const Message& message, Quota* quota, QuotaCharge* charge) {
   if (message.word == Word::kNow) {
     ::kill(child.pid, SIGKILL);
-  } else if (message.word == Word::kCharge && counter->Charge(message.length)) {
-    (void)Send(child.line.get(), {.word = Word::kGranted});
+    return;
   }
+  auto granted = quota->Charge(kQuotaUser, QuotaKind::kPinned, kRegionLabel, message.length);
+  if (!granted.ok()) return;
+  *charge = *std::move(granted);
+  (void)Send(child.line.get(), {.word = Word::kGranted});
 }
 
 // Serves both children until each has gone.
-void Serve(std::array<Child*, 2> children, GrantCounter* counter) {
+void Serve(std::array<Child*, 2> children, Quota* quota, QuotaCharge* charge) {
   std::array<struct pollfd, 2> waiting = {};
   for (size_t i = 0; i < waiting.size(); ++i) waiting[i] = {children[i]->line.get(), POLLIN, 0};
   for (size_t open = waiting.size(); open > 0;) {
@@ -63,7 +66,7 @@ void Serve(std::array<Child*, 2> children, GrantCounter* counter) {
       if (waiting[i].fd < 0 || waiting[i].revents == 0) continue;
       Message message;
       if (Receive(waiting[i].fd, &message)) {
-        Answer(*children[i], message, counter);
+        Answer(*children[i], message, quota, charge);
         continue;
       }
       waiting[i].fd = -1;
@@ -114,7 +117,7 @@ std::string RoundPlan::Describe() const {
                       by_referee ? ", by the referee" : ", by its own hand", " (0: not at all)");
 }
 
-RoundResult RunRound(const RoundPlan& plan, GrantCounter* counter) {
+RoundResult RunRound(const RoundPlan& plan, Quota* quota, QuotaCharge* charge) {
   Ends between = MakeSocket();
   Ends to_exporter = MakeSocket();
   Ends to_importer = MakeSocket();
@@ -143,7 +146,7 @@ RoundResult RunRound(const RoundPlan& plan, GrantCounter* counter) {
   exporter.line = std::move(to_exporter.first);
   importer.line = std::move(to_importer.first);
 
-  Serve({&exporter, &importer}, counter);
+  Serve({&exporter, &importer}, quota, charge);
   for (Child* const child : {&exporter, &importer}) {
     DEVMEM_CHECK(::waitpid(child->pid, &child->status, 0) == child->pid, "a child was lost");
   }
@@ -151,7 +154,7 @@ RoundResult RunRound(const RoundPlan& plan, GrantCounter* counter) {
   Judge("exporter", exporter, plan.exporter_steps != 0, &result.exporter_killed, &result.complaint);
   Judge("importer", importer, plan.importer_steps != 0, &result.importer_killed, &result.complaint);
   if (HangsUp(region.first.get())) {
-    counter->GiveBack();
+    *charge = QuotaCharge();
   } else {
     absl::StrAppend(&result.complaint, "somebody still has the region; ");
   }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#include "provider/quota.h"
 #include "selftests/two_process/messages.h"
 
 namespace devmem::testing {
@@ -29,23 +30,10 @@ struct RoundResult {
   std::string complaint;  // Empty when everything was as it must be.
 };
 
-// The bytes that are granted and still in somebody's hands, as a daemon would count them for many
-// processes: charged on request, given back when the line of the region hangs up, which the kernel
-// sees to when its last holder dies.
-class GrantCounter {
- public:
-  bool Charge(uint64_t bytes) {
-    if (bytes > kSharedBytes - charged_) return false;
-    charged_ += bytes;
-    return true;
-  }
-  void GiveBack() { charged_ = 0; }
-  uint64_t charged() const { return charged_; }
-
- private:
-  uint64_t charged_ = 0;
-};
-
-RoundResult RunRound(const RoundPlan& plan, GrantCounter* counter);
+// The exporter is a user of `quota`, as a daemon would keep it for many processes: charged on
+// request, and the charge given back when the line of the region hangs up, which the kernel sees to
+// when its last holder dies.
+inline constexpr char kQuotaUser[] = "exporter";
+RoundResult RunRound(const RoundPlan& plan, Quota* quota, QuotaCharge* charge);
 
 }  // namespace devmem::testing
