@@ -235,9 +235,13 @@ void Protocol::StepRevoker(State& next) const {
       next.given_back = 1;
       revoker.step = RevokeStep::kDone;
       return;
-    default: do { TakeAway(next);
+    default: {
+      const uint8_t user = revoker.user;
+      do {
+        TakeAway(next);
       } while (!environment_.small_steps && revoker.step != RevokeStep::kTell &&
-               revoker.step != RevokeStep::kAwaitCopies);
+               revoker.step != RevokeStep::kAwaitCopies && revoker.user == user);
+    }
   }
 }
 

@@ -54,7 +54,7 @@ inline std::vector<Run> GoodRuns() {
         .fences = 1},
        500'000},
       {"StagedByTheProcessor",
-       {.engine = Engine::kHost, .weak_memory = true, .frames = 2, .moves = 1, .evictions = 1},
+       {.engine = Engine::kHost, .frames = 2, .moves = 1, .evictions = 1},
        500'000},
       {"StagedByADevice",
        {.engine = Engine::kDevice,
