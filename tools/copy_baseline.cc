@@ -43,16 +43,18 @@
 namespace devmem {
 namespace {
 
-constexpr char kUsage[] = R"(usage: copy_baseline --mode rising|lifo|cuda --listen ADDRESS [--port PORT]
+constexpr char kUsage[] =
+    R"(usage: copy_baseline --mode rising|lifo|cuda --listen ADDRESS [--port PORT]
                      [--region-size BYTES] [--ready-fd FD]
 Receives one connection with recv() into one bounce buffer and a copy, and prints one JSON object:
-mode, bytes, seconds, gbit_per_s, cpu_s, cpu_s_per_gb, region_bytes; with cuda the device, too.
+mode, bytes, seconds, gbit_per_s, cpu_s, cpu_s_per_gb, region_bytes; with cuda also device.
 Defaults: port 5201, 64M. --ready-fd: one byte is written there, and it is closed, when listening.
 )";
 
 constexpr size_t kBounceBytes = 256u << 10;
 
 enum class Mode { kRising, kLifo, kCuda };
+// In the order of Mode.
 constexpr absl::string_view kModes[] = {"rising", "lifo", "cuda"};
 
 struct Options {
@@ -180,10 +182,10 @@ absl::StatusOr<Receiver> MakeReceiver(const Options& options, std::string* devic
   }
   auto made = PagePool::Create({.bytes = options.region_bytes, .device = true}, kBounceBytes);
   if (!made.ok()) return made.status();
-  return Receiver([=, to = *region, pool = std::shared_ptr<PagePool>(*std::move(made))](
-                      int socket) {
-    return ReceivedOrErrno(ReceiveLifo(socket, to, pool.get(), bounce->data()));
-  });
+  return Receiver(
+      [=, to = *region, pool = std::shared_ptr<PagePool>(*std::move(made))](int socket) {
+        return ReceivedOrErrno(ReceiveLifo(socket, to, pool.get(), bounce->data()));
+      });
 }
 
 absl::StatusOr<JsonObject> Receive(const Options& options) {

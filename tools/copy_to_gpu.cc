@@ -92,11 +92,10 @@ class CudaCopy final : public CopyToGpu {
   CUresult Copy(const uint8_t* from, size_t bytes, uint64_t total, CUevent copied) {
     const uint64_t offset = total % memory_->size_bytes();
     const size_t before_end = std::min<uint64_t>(bytes, memory_->size_bytes() - offset);
-    CUresult result =
-        api().MemcpyHtoDAsync(memory_->address() + offset, from, before_end, stream_);
+    CUresult result = api().MemcpyHtoDAsync(memory_->address() + offset, from, before_end, stream_);
     if (result == CUDA_SUCCESS && before_end < bytes) {
-      result = api().MemcpyHtoDAsync(memory_->address(), from + before_end, bytes - before_end,
-                                     stream_);
+      result =
+          api().MemcpyHtoDAsync(memory_->address(), from + before_end, bytes - before_end, stream_);
     }
     return result == CUDA_SUCCESS ? api().EventRecord(copied, stream_) : result;
   }
