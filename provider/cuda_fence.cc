@@ -2,6 +2,7 @@
 // See cuda_fence.h.
 #include "provider/cuda_fence.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -28,7 +29,7 @@ struct CudaEventDone::State {
   const std::shared_ptr<CudaDevice> device;
   const std::shared_ptr<RegionLife> life;
   CUevent event = nullptr;
-  bool done = false;  // Asked on one thread only.
+  std::atomic<bool> done{false};
 };
 
 namespace {
@@ -48,16 +49,26 @@ absl::StatusOr<std::shared_ptr<CudaDevice>> DeviceOf(const Region& region) {
 }  // namespace
 
 absl::StatusOr<CudaEventDone> CudaEventDone::Record(const Region& region, CUstream_st* stream) {
-  const absl::StatusOr<std::shared_ptr<CudaDevice>> device = DeviceOf(region);
+  absl::StatusOr<std::shared_ptr<CudaDevice>> device = DeviceOf(region);
   if (!device.ok()) return device.status();
-  const CudaApi& api = (*device)->api();
-  auto state = std::make_shared<State>(*device, region.life());
-  const CudaDevice::Current current(**device);
-  CUresult result = current.result();
-  if (result == CUDA_SUCCESS) result = api.EventCreate(&state->event, kCuEventDisableTiming);
-  if (result == CUDA_SUCCESS) result = api.EventRecord(state->event, stream);
+  return RecordOn(*std::move(device), region.life(), stream);
+}
+
+absl::StatusOr<CudaEventDone> CudaEventDone::RecordOn(std::shared_ptr<CudaDevice> device,
+                                                      std::shared_ptr<RegionLife> life,
+                                                      CUstream_st* stream) {
+  const CudaApi& api = device->api();
+  auto state = std::make_shared<State>(device, std::move(life));
+  CUresult result = CUDA_SUCCESS;
+  {
+    const CudaDevice::Current current(*device);
+    result = current.result();
+    if (result == CUDA_SUCCESS) result = api.EventCreate(&state->event, kCuEventDisableTiming);
+    if (result == CUDA_SUCCESS) result = api.EventRecord(state->event, stream);
+  }
   if (result == CUDA_SUCCESS) return CudaEventDone(std::move(state));
-  return api.ToStatus(result, absl::StrCat("an event on ", Describe((*device)->info())));
+  device->ReportError(result);
+  return api.ToStatus(result, absl::StrCat("an event on ", Describe(device->info())));
 }
 
 absl::StatusOr<CudaEventDone> CudaEventDone::Adopt(const Region& region, CUevent_st* event) {
@@ -69,7 +80,7 @@ absl::StatusOr<CudaEventDone> CudaEventDone::Adopt(const Region& region, CUevent
 }
 
 bool CudaEventDone::operator()() const {
-  if (state_->done) return true;
+  if (state_->done.load(std::memory_order_acquire)) return true;
   CUresult result = CUDA_SUCCESS;
   {
     const CudaDevice::Current current(*state_->device);
@@ -77,7 +88,7 @@ bool CudaEventDone::operator()() const {
     if (result == CUDA_SUCCESS) result = state_->device->api().EventQuery(state_->event);
   }
   if (result == CUDA_ERROR_NOT_READY) return false;
-  state_->done = true;
+  state_->done.store(true, std::memory_order_release);
   if (result != CUDA_SUCCESS) {
     // Whether the device still reads the frags cannot be known: nothing is to be written over them.
     state_->device->ReportError(result);

@@ -20,13 +20,21 @@ struct CUstream_st;  // a CUstream or cudaStream_t to one.
 
 namespace devmem {
 
-// A value whose copies ask the same event.
+class CudaDevice;  // provider/cuda_device.h
+
+// A value whose copies ask the same event. A call is for any thread.
 class CudaEventDone {
  public:
   // Everything that was given to `stream` until now; null is the legacy default stream. The event
   // is made here and destroyed with the last copy. kFailedPrecondition: not a cuda region;
   // kAborted: it was revoked; the driver's errors.
   static absl::StatusOr<CudaEventDone> Record(const Region& region, CUstream_st* stream);
+
+  // The same on a device, for users inside of the memory layer: `life` is revoked where the event
+  // fails.
+  static absl::StatusOr<CudaEventDone> RecordOn(std::shared_ptr<CudaDevice> device,
+                                                std::shared_ptr<RegionLife> life,
+                                                CUstream_st* stream);
 
   // An event that the application recorded, in the GPU's primary context. Takes ownership.
   static absl::StatusOr<CudaEventDone> Adopt(const Region& region, CUevent_st* event);

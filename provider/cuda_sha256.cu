@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels that provider/cuda_sha256.ptx is made from, by tools/ptx. Not part of the build, which
+// The kernels that cuda_sha256_ptx.inc is made from, by tools/ptx. Not part of the build, which
 // needs no CUDA compiler. Each is launched with one thread.
 #include "provider/cuda_sha256_kernel.h"
 

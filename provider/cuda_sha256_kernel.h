@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SHA-256 (FIPS 180-4) as it runs on a GPU: one thread, one stretch of memory after the other. In
-// the language that CUDA C++ and C++ share: tools/ptx compiles it to provider/cuda_sha256.ptx, and
+// the language that CUDA C++ and C++ share: tools/ptx compiles it to cuda_sha256_ptx.inc, and
 // the fake driver of the tests runs it on the processor. Nobody else includes it.
 //
 // The hash of one stream is a chain in which each block of 64 bytes needs the one before, so more

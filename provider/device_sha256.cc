@@ -3,12 +3,15 @@
 #include "provider/device_sha256.h"
 
 #include "absl/strings/str_cat.h"
+#include "provider/cuda_region.h"
+#include "provider/cuda_sha256.h"
 #include "provider/opencl_region.h"
 #include "provider/opencl_sha256.h"
 
 namespace devmem {
 
 absl::StatusOr<std::unique_ptr<DeviceSha256>> CreateDeviceSha256(const Region& region) {
+  if (const CudaRegion* const cuda = CudaRegion::From(region)) return CudaSha256::Create(*cuda);
   if (const auto* opencl = dynamic_cast<const OpenClRegion*>(&region)) {
     return OpenClSha256::Create(*opencl);
   }

@@ -15,6 +15,10 @@ namespace devmem {
 
 inline constexpr char kFakeCudaSymbol[] = "fake_cuda_control";
 
+// How many devices there are before a test says so: for programs that are given the fake driver by
+// DEVMEM_CUDA_LIBRARY. None otherwise.
+inline constexpr char kFakeCudaDevicesVariable[] = "FAKE_CUDA_DEVICES";
+
 // What one device claims to be. Changed by a test before it is asked.
 struct FakeCudaDevice {
   char name[64];
@@ -79,3 +83,5 @@ struct FakeCudaControl {
 };
 
 }  // namespace devmem
+
+extern "C" const devmem::FakeCudaControl* fake_cuda_control();

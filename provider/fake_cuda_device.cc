@@ -3,6 +3,7 @@
 // are the real driver's.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "provider/fake_cuda_state.h"
@@ -77,6 +78,12 @@ CUresult cuInit(unsigned /*flags*/) {
   const FakeCall call("cuInit", FakeCall::kNothing);
   if (call.result() == devmem::CUDA_SUCCESS) TheFake().initialised = true;
   return call.result();
+}
+
+// A program that no test steers gets its devices from the environment, when the driver is loaded.
+[[gnu::constructor, gnu::visibility("hidden")]] void FakeCudaStart() {
+  const char* const devices = std::getenv(devmem::kFakeCudaDevicesVariable);
+  if (devices != nullptr) fake_cuda_control()->reset(std::atoi(devices));
 }
 
 CUresult cuDriverGetVersion(int* version) {

@@ -64,6 +64,10 @@ inline constexpr size_t kOpenClBuildLogBytesMax = 4096;
 inline constexpr uint32_t kDeviceHashPiecesMax = 1024;
 inline constexpr uint32_t kDeviceHashLaunchesMax = 16;
 
+// The most bytes of one batch of a hash on a GPU of CUDA, whose one thread reads some 20 MB/s: a
+// revoke waits for as many batches as are on their way, a second with this.
+inline constexpr uint64_t kCudaHashBatchBytesMax = uint64_t{1} << 20;
+
 static_assert(kHugePageBytes % kSmallPageBytes == 0);
 static_assert(kGiantPageBytes % kHugePageBytes == 0);
 static_assert(kRegionBytesMax % kGiantPageBytes == 0);

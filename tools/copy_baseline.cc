@@ -5,9 +5,11 @@
 // region of the same kind of memory, populated and locked like devmem's:
 //
 //   rising   memcpy to rising offsets, wrapping at the region's end: the ring buffer that users
-//   write; lifo     memcpy to what devmem's page pool hands out, given back at once: the same hot
-//   memory that
-//            devmem's stack uses.
+//            write;
+//   lifo     memcpy to what devmem's page pool hands out, given back at once: the same hot memory
+//            that devmem's stack uses;
+//   cuda     to rising offsets in a GPU's memory: recv() into a ring of pinned buffers, and
+//            asynchronous copies from there (copy_to_gpu.h).
 //
 // It has no device, no bookkeeping and no abstraction to pay for, so it is as fast as a copy can
 // be.
@@ -21,6 +23,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +33,7 @@
 #include "provider/posix_error.h"
 #include "provider/unique_fd.h"
 #include "tools/blocking_tcp.h"
+#include "tools/copy_to_gpu.h"
 #include "tools/exit_codes.h"
 #include "tools/json_object.h"
 #include "tools/long_options.h"
@@ -39,17 +43,22 @@
 namespace devmem {
 namespace {
 
-constexpr char kUsage[] = R"(usage: copy_baseline --mode rising|lifo --listen ADDRESS [--port PORT]
+constexpr char kUsage[] =
+    R"(usage: copy_baseline --mode rising|lifo|cuda --listen ADDRESS [--port PORT]
                      [--region-size BYTES] [--ready-fd FD]
 Receives one connection with recv() into one bounce buffer and a copy, and prints one JSON object:
-mode, bytes, seconds, gbit_per_s, cpu_s, cpu_s_per_gb, region_bytes.
+mode, bytes, seconds, gbit_per_s, cpu_s, cpu_s_per_gb, region_bytes; with cuda also device.
 Defaults: port 5201, 64M. --ready-fd: one byte is written there, and it is closed, when listening.
 )";
 
 constexpr size_t kBounceBytes = 256u << 10;
 
+enum class Mode { kRising, kLifo, kCuda };
+// In the order of Mode.
+constexpr absl::string_view kModes[] = {"rising", "lifo", "cuda"};
+
 struct Options {
-  bool lifo = false;
+  Mode mode = Mode::kRising;
   std::string listen;
   uint16_t port = 5201;
   uint64_t region_bytes = 64u << 20;
@@ -61,9 +70,8 @@ absl::StatusOr<Options> ParseOptions(int argc, const char* const* argv) {
   const LongOptions handlers = {
       {"--mode",
        [&](const std::string& text) {
-         static constexpr absl::string_view kModes[] = {"rising", "lifo"};
          const auto mode = ParseChoice(text, "--mode", kModes);
-         if (mode.ok()) options.lifo = *mode == 1;
+         if (mode.ok()) options.mode = static_cast<Mode>(*mode);
          return mode.status();
        }},
       {"--listen",
@@ -145,31 +153,61 @@ int64_t ReceiveLifo(int socket, uint8_t* region, PagePool* pool, uint8_t* bounce
   }
 }
 
-absl::StatusOr<JsonObject> Receive(const Options& options) {
+// A way to receive: from the connection's first byte to its end.
+using Receiver = std::function<absl::StatusOr<uint64_t>(int socket)>;
+
+absl::StatusOr<uint64_t> ReceivedOrErrno(int64_t bytes) {
+  if (bytes >= 0) return static_cast<uint64_t>(bytes);
+  const int err = errno;
+  return ErrnoToStatus(err, "receiving broke off");
+}
+
+// Everything that is made before the peer connects.
+absl::StatusOr<Receiver> MakeReceiver(const Options& options, std::string* device) {
+  if (options.mode == Mode::kCuda) {
+    absl::StatusOr<std::unique_ptr<CopyToGpu>> copy = CopyToGpu::Create(options.region_bytes);
+    if (!copy.ok()) return copy.status();
+    *device = (*copy)->device();
+    return Receiver([copy = std::shared_ptr<CopyToGpu>(*std::move(copy))](int socket) {
+      return copy->Receive(socket);
+    });
+  }
   const absl::StatusOr<uint8_t*> region = MapRegion(options.region_bytes);
   if (!region.ok()) return region.status();
-  const auto pool = PagePool::Create({.bytes = options.region_bytes, .device = true}, kBounceBytes);
-  if (!pool.ok()) return pool.status();
-  std::vector<uint8_t> bounce(kBounceBytes);
+  auto bounce = std::make_shared<std::vector<uint8_t>>(kBounceBytes);
+  if (options.mode == Mode::kRising) {
+    return Receiver([=, to = *region, bytes = options.region_bytes](int socket) {
+      return ReceivedOrErrno(ReceiveRising(socket, to, bytes, bounce->data()));
+    });
+  }
+  auto made = PagePool::Create({.bytes = options.region_bytes, .device = true}, kBounceBytes);
+  if (!made.ok()) return made.status();
+  return Receiver(
+      [=, to = *region, pool = std::shared_ptr<PagePool>(*std::move(made))](int socket) {
+        return ReceivedOrErrno(ReceiveLifo(socket, to, pool.get(), bounce->data()));
+      });
+}
+
+absl::StatusOr<JsonObject> Receive(const Options& options) {
+  std::string device;
+  const absl::StatusOr<Receiver> receiver = MakeReceiver(options, &device);
+  if (!receiver.ok()) return receiver.status();
   const auto socket = AcceptOne(options.listen, options.port, options.ready_fd);
   if (!socket.ok()) return socket.status();
   const double start = MonotonicSeconds();
   const double cpu_start = ProcessCpuSeconds();
-  const int64_t bytes =
-      options.lifo ? ReceiveLifo(socket->get(), *region, pool->get(), bounce.data())
-                   : ReceiveRising(socket->get(), *region, options.region_bytes, bounce.data());
-  if (bytes < 0) {
-    const int err = errno;
-    return ErrnoToStatus(err, "receiving broke off");
-  }
+  const absl::StatusOr<uint64_t> bytes = (*receiver)(socket->get());
+  if (!bytes.ok()) return bytes.status();
   const double seconds = MonotonicSeconds() - start;
   const double cpu_s = ProcessCpuSeconds() - cpu_start;
-  const double gb = static_cast<double>(bytes) / 1e9;
+  const double gb = static_cast<double>(*bytes) / 1e9;
   JsonObject json;
-  json.Text("mode", options.lifo ? "lifo" : "rising").Number("bytes", static_cast<uint64_t>(bytes));
+  json.Text("mode", std::string(kModes[static_cast<size_t>(options.mode)]));
+  json.Number("bytes", *bytes);
   json.Fraction("seconds", seconds).Fraction("gbit_per_s", gb * 8 / seconds);
   json.Fraction("cpu_s", cpu_s).Fraction("cpu_s_per_gb", gb > 0 ? cpu_s / gb : 0);
   json.Number("region_bytes", options.region_bytes);
+  if (!device.empty()) json.Text("device", device);
   return json;
 }
 
