@@ -46,8 +46,12 @@ bool Forwards(const PciHostBridge& bridge, bool same_host_bridge) {
   return false;
 }
 
-std::string Name(const PciHostBridge& bridge) {
-  return absl::StrFormat("%04x:%04x", bridge.vendor, bridge.device);
+// The names of one root complex, or of two.
+std::string Names(const PciHostBridge& a, const PciHostBridge& b) {
+  const auto name = [](const PciHostBridge& bridge) {
+    return absl::StrFormat("%04x:%04x", bridge.vendor, bridge.device);
+  };
+  return name(a) == name(b) ? name(a) : absl::StrCat(name(a), " and ", name(b));
 }
 
 PeerToPeerAnswer ThroughTheProcessor(const PciPlace& a, const PciPlace& b,
@@ -61,15 +65,15 @@ PeerToPeerAnswer ThroughTheProcessor(const PciPlace& a, const PciPlace& b,
   const bool same = a.host_bridge.id == b.host_bridge.id;
   if (Forwards(a.host_bridge, same) && Forwards(b.host_bridge, same)) {
     return {PeerToPeer::kYes,
-            absl::StrCat(why, ", and Linux knows that this root complex (", Name(a.host_bridge),
-                         ") forwards"),
+            absl::StrCat(why, ", and Linux lets peers through this root complex (",
+                         Names(a.host_bridge, b.host_bridge), ")"),
             {}};
   }
-  return {
-      PeerToPeer::kPlatform,
-      absl::StrCat(why, ", and Linux does not vouch for this root complex (", Name(a.host_bridge),
-                   "); measure whether it forwards, or place the devices behind one switch"),
-      {}};
+  return {PeerToPeer::kPlatform,
+          absl::StrCat(why, ", and Linux does not vouch for this root complex (",
+                       Names(a.host_bridge, b.host_bridge),
+                       "); measure whether it forwards, or place the devices behind one switch"),
+          {}};
 }
 
 PeerToPeerAnswer Decide(const PciPlace& a, const PciPlace& b, PciDistance distance,
