@@ -72,9 +72,8 @@ class RegionProbe {
   absl::StatusCode last_code_ = absl::StatusCode::kOk;
   uint64_t content_ = kFirstPattern;  // What the region holds.
   std::unique_ptr<Region> region_;
-  // In this order, so that the attachment, with its engines, goes before the staging memory.
-  std::unique_ptr<RegionProbeAccess> access_;
   std::unique_ptr<Attachment> attachment_;
+  std::unique_ptr<RegionProbeAccess> access_;  // Of the attachment, and goes first.
 };
 
 bool RegionProbe::Do(const char* name, Detail (RegionProbe::*step)()) {
@@ -255,8 +254,8 @@ Detail RegionProbe::Revoke() {
 
 // An orderly end, on a region of its own: the first one is revoked by now.
 Detail RegionProbe::Remove() {
-  attachment_.reset();
   access_.reset();
+  attachment_.reset();
   region_.reset();
   auto region = provider_.Allocate(options_);
   if (!region.ok()) return region.status();

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <utility>
@@ -16,11 +15,8 @@
 namespace devmem {
 namespace {
 
-// What is written and compared at a time, and the size of the staging memory.
+// What is written and compared at a time, and the size of the staging memory of the reader.
 constexpr size_t kChunkBytes = size_t{1} << 20;
-
-// How long a write waits for memory that is on its way to another place, or is brought back.
-constexpr std::chrono::seconds kWritePatience(10);
 
 // The finaliser of splitmix64: every bit of the result depends on every bit of the input.
 uint64_t Mix(uint64_t value) {
@@ -49,62 +45,35 @@ absl::StatusOr<std::unique_ptr<RegionProbeAccess>> RegionProbeAccess::Create(
   std::unique_ptr<RegionProbeAccess> access(new RegionProbeAccess(region, attachment));
   access->chunk_.resize(std::min<uint64_t>(kChunkBytes, region.size_bytes()));
   access->read_.resize(access->chunk_.size());
-  if (attachment.staged()) {
-    absl::Status staged = access->SetUpStaging();
-    if (!staged.ok()) return staged;
-  }
+  absl::StatusOr<RegionWriter> writer = RegionWriter::Create(region, attachment);
+  if (!writer.ok()) return writer.status();
+  access->writer_ = *std::move(writer);
   if (region.cpu_visible()) {
     absl::StatusOr<RegionView> view = RegionView::Map(region);
     if (!view.ok()) return view.status();
     access->view_ = *std::move(view);
+    return access;
   }
+  absl::Status reads = access->SetUpReader();
+  if (!reads.ok()) return reads;
   return access;
 }
 
-absl::Status RegionProbeAccess::SetUpStaging() {
-  auto region = MemfdProvider().Allocate({.bytes = kChunkBytes, .label = "devmem probe staging"});
+RegionProbeAccess::~RegionProbeAccess() {
+  if (reader_ != nullptr) attachment_.EndEngine(reader_);
+}
+
+absl::Status RegionProbeAccess::SetUpReader() {
+  auto region = MemfdProvider().Allocate({.bytes = kChunkBytes, .label = "devmemctl"});
   if (!region.ok()) return region.status();
   staging_region_ = *std::move(region);
-  auto staging = Attachment::Create(*staging_region_, {.name = "devmemctl staging"});
+  auto staging = Attachment::Create(*staging_region_, {.name = "devmemctl"});
   if (!staging.ok()) return staging.status();
   staging_ = *std::move(staging);
   const auto engine = attachment_.CreateEngine(region_, staging_->mapping());
   if (!engine.ok()) return engine.status();
-  engine_ = *engine;
+  reader_ = *engine;
   return absl::OkStatus();
-}
-
-// As a NIC does it: a place that moves or was evicted is waited for, and a write counts only when
-// the generation stood still.
-bool RegionProbeAccess::WriteThroughMapping(uint64_t offset, std::span<const uint8_t> bytes) {
-  DmaMapping& mapping = attachment_.mapping();
-  const auto deadline = std::chrono::steady_clock::now() + kWritePatience;
-  while (!mapping.revoked() && std::chrono::steady_clock::now() < deadline) {
-    const uint64_t before = mapping.generation();
-    if (mapping.moving() || !mapping.Resident(offset, bytes.size())) continue;
-    if (before != mapping.generation()) continue;
-    mapping.Write(offset, bytes);
-    if (mapping.Landed(before)) return true;
-  }
-  return false;
-}
-
-bool RegionProbeAccess::WriteThroughEngine(uint64_t offset, std::span<const uint8_t> bytes) {
-  staging_->mapping().Write(0, bytes);
-  const std::array<DmaCopy, 1> copies = {DmaCopy{0, offset, static_cast<uint32_t>(bytes.size())}};
-  const uint64_t batch = engine_->Submit(copies);
-  if (batch == 0) return false;
-  // A batch whose place is away begins when the engine is asked again.
-  const auto deadline = std::chrono::steady_clock::now() + kWritePatience;
-  while (!engine_->lost() && std::chrono::steady_clock::now() < deadline) {
-    if (engine_->Fence() || engine_->Completed() >= batch) return true;
-  }
-  return false;
-}
-
-bool RegionProbeAccess::WriteChunk(uint64_t offset, std::span<const uint8_t> bytes) {
-  return engine_ != nullptr ? WriteThroughEngine(offset, bytes)
-                            : WriteThroughMapping(offset, bytes);
 }
 
 absl::Status RegionProbeAccess::WriteAll(uint64_t seed) {
@@ -112,7 +81,7 @@ absl::Status RegionProbeAccess::WriteAll(uint64_t seed) {
     const std::span<uint8_t> bytes =
         std::span(chunk_).first(std::min<uint64_t>(chunk_.size(), region_.size_bytes() - offset));
     FillPattern(seed, offset, bytes);
-    if (!WriteChunk(offset, bytes)) {
+    if (!writer_->Write(offset, bytes)) {
       return absl::DataLossError(absl::StrCat(bytes.size(), " bytes at offset ", offset, " of ",
                                               region_.Describe(), " did not arrive"));
     }
@@ -127,7 +96,7 @@ absl::Status RegionProbeAccess::CompareAll(uint64_t seed) {
     std::span<const uint8_t> found;
     if (view_.has_value()) {
       found = view_->bytes().subspan(offset, count);
-    } else if (engine_->ReadBack(offset, std::span(read_).first(count))) {
+    } else if (reader_->ReadBack(offset, std::span(read_).first(count))) {
       found = std::span<const uint8_t>(read_).first(count);
     } else {
       return absl::DataLossError(
@@ -145,7 +114,7 @@ absl::Status RegionProbeAccess::CompareAll(uint64_t seed) {
 
 bool RegionProbeAccess::TryWrite(uint64_t seed) {
   FillPattern(seed, 0, chunk_);
-  if (engine_ != nullptr) return WriteThroughEngine(0, chunk_);
+  if (attachment_.staged()) return writer_->Write(0, chunk_);
   DmaMapping& mapping = attachment_.mapping();
   const uint64_t before = mapping.generation();
   mapping.Write(0, chunk_);

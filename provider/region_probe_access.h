@@ -16,6 +16,7 @@
 #include "provider/dma_engine.h"
 #include "provider/region.h"
 #include "provider/region_view.h"
+#include "provider/region_writer.h"
 
 namespace devmem {
 
@@ -25,6 +26,10 @@ void FillPattern(uint64_t seed, uint64_t offset, std::span<uint8_t> bytes);
 // Both outlive it.
 class RegionProbeAccess {
  public:
+  ~RegionProbeAccess();
+  RegionProbeAccess(const RegionProbeAccess&) = delete;
+  RegionProbeAccess& operator=(const RegionProbeAccess&) = delete;
+
   // Errors: those of the engine, of its staging memory, and of looking at the region.
   static absl::StatusOr<std::unique_ptr<RegionProbeAccess>> Create(const Region& region,
                                                                    Attachment& attachment);
@@ -45,22 +50,20 @@ class RegionProbeAccess {
   RegionProbeAccess(const Region& region, Attachment& attachment)
       : region_(region), attachment_(attachment) {}
 
-  absl::Status SetUpStaging();
-  bool WriteChunk(uint64_t offset, std::span<const uint8_t> bytes);
-  bool WriteThroughMapping(uint64_t offset, std::span<const uint8_t> bytes);
-  bool WriteThroughEngine(uint64_t offset, std::span<const uint8_t> bytes);
+  absl::Status SetUpReader();
 
   const Region& region_;
   Attachment& attachment_;
   std::vector<uint8_t> chunk_;
   std::vector<uint8_t> read_;
+  std::optional<RegionWriter> writer_;
   std::optional<RegionView> view_;  // Where the CPU can see the region.
 
-  // Where the attachment is staged. The engine is the attachment's and goes before the staging
-  // memory does: the attachment is destroyed first.
+  // Where it cannot: an engine that reads back. It needs staging memory to be made, and goes before
+  // it.
   std::unique_ptr<Region> staging_region_;
   std::unique_ptr<Attachment> staging_;
-  DmaEngine* engine_ = nullptr;
+  DmaEngine* reader_ = nullptr;
 };
 
 }  // namespace devmem

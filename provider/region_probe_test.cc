@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,6 +20,7 @@ namespace devmem {
 namespace {
 
 constexpr uint64_t kBytes = 3 * kHugePageBytes / 2;
+constexpr uint64_t kFlippedByte = 2'345'678;
 
 // What is wrong with a fake device's memory.
 struct Lies {
@@ -41,7 +42,10 @@ class FakeEngine final : public DmaEngine {
     for (const DmaCopy& copy : copies) {
       const auto to = std::span(memory_).subspan(copy.region_offset, copy.bytes);
       staging_.CopyOut(copy.staging_offset, to);
-      if (lies_.flips_a_bit && copy.region_offset != 0) to.back() ^= 1;
+      if (lies_.flips_a_bit && copy.region_offset <= kFlippedByte &&
+          kFlippedByte < copy.region_offset + copy.bytes) {
+        memory_[kFlippedByte] ^= 1;
+      }
     }
     return ++submitted_;
   }
@@ -77,8 +81,8 @@ class FakeRegion final : public Region {
         lies_(lies),
         memory_(bytes) {}
 
-  absl::Status Move() override {
-    return lies_.moves_though_pinned ? absl::OkStatus() : Region::Move();
+  absl::Status Move(std::chrono::nanoseconds patience) override {
+    return lies_.moves_though_pinned ? absl::OkStatus() : Region::Move(patience);
   }
   absl::StatusOr<Residence> FindResidence() const override {
     Residence residence{size_bytes(), 0, 0, "a fake"};
@@ -146,6 +150,16 @@ TEST(RegionProbeTest, MemfdMemoryKeepsEveryPromiseOfPinnedMemory) {
   EXPECT_EQ(Find(result, "move")->detail.substr(0, 16), "refused, rightly");
 }
 
+TEST(RegionProbeTest, MovableMemfdMemoryMovesAndComesBackFromEviction) {
+  MemfdProvider provider;
+  const RegionProbeResult result =
+      ProbeRegion(provider, {.bytes = kBytes, .kind = AttachmentKind::kMayMove});
+  EXPECT_EQ(Failed(result), std::vector<std::string>());
+  EXPECT_EQ(result.verdict, RegionProbeVerdict::kPassed);
+  EXPECT_EQ(Find(result, "move")->detail, "the bytes moved, and the importer went on");
+  EXPECT_EQ(Find(result, "evict")->detail, "the bytes left, and came back when they were written");
+}
+
 TEST(RegionProbeTest, StagedMemoryIsWrittenByItsEngineAndReadBackByIt) {
   FakeProvider provider;
   const RegionProbeResult result = ProbeRegion(provider, {.bytes = kBytes});
@@ -163,7 +177,7 @@ TEST(RegionProbeTest, AWrongByteIsFoundAndNamed) {
   FakeProvider provider;
   provider.lies.flips_a_bit = true;
   const RegionProbeResult result = ProbeRegion(provider, {.bytes = kBytes});
-  EXPECT_NE(Find(result, "read")->detail.find("the byte at offset 2097151"), std::string::npos)
+  EXPECT_NE(Find(result, "read")->detail.find("the byte at offset 2345678"), std::string::npos)
       << Find(result, "read")->detail;
 }
 

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -40,21 +41,21 @@ With -j, an error is {"error": {"kind", "code", "message"}} on stdout.
 )";
 
 constexpr char kProviderFooter[] = R"(Examples:
-  devmemctl provider                     # the names, one a line
-  devmemctl provider probe               # each one: usable, or exactly why not
-  devmemctl -j provider probe cuda       # one of them, as JSON; exit 4 where it is not usable
+  devmemctl provider                  # the names, one a line
+  devmemctl provider probe            # each one: usable, or exactly why not
+  devmemctl -j provider probe cuda    # one of them, as JSON; exit 4 where it is not usable
 )";
 
 constexpr char kTopoFooter[] = R"(Examples:
-  devmemctl topo                         # this machine
-  devmemctl -j -p topo                   # the same as JSON
-  devmemctl topo --xml server.xml        # another one, saved there by `lstopo --whole-io server.xml`
+  devmemctl topo                      # this machine
+  devmemctl -j -p topo                # the same as JSON
+  devmemctl topo --xml FILE           # another one, saved there by `lstopo --whole-io FILE`
 )";
 
 constexpr char kRegionFooter[] =
-    R"(Allocates a region, attaches to it, writes a pattern and reads it back, asks where the bytes lie,
-passes the handle on, moves, evicts, revokes and removes it, and prints what happened. What a kind of
-memory does not promise must be refused, and that is checked too.
+    R"(Allocates a region, attaches to it, writes a pattern, reads it back, asks where they lie,
+passes the handle on, moves, evicts, revokes and removes it, and prints what happened. What a kind
+of memory does not promise must be refused, and that is checked too.
 
 Examples:
   devmemctl region test memfd
@@ -164,10 +165,18 @@ std::vector<std::string> Translate(int argc, const char* const* argv) {
   return arguments;
 }
 
+// One for each level: CLI11 lets levels share one, and what they call the next level differs.
+std::shared_ptr<CLI::Formatter> MakeFormatter(const std::string& next_level) {
+  auto formatter = std::make_shared<CLI::Formatter>();
+  formatter->column_width(28);
+  formatter->label("SUBCOMMAND", next_level);
+  return formatter;
+}
+
 CLI::App* AddObject(CLI::App* root, const std::string& name, const std::string& help,
                     const std::string& footer) {
   CLI::App* const app = root->add_subcommand(name, help)->group("Objects");
-  app->get_formatter()->label("SUBCOMMAND", "VERB");
+  app->formatter(MakeFormatter("VERB"));
   app->footer(footer)->require_subcommand(1);
   return app;
 }
@@ -194,13 +203,11 @@ void AddTopo(CLI::App* root, DevmemctlOptions* o) {
       AddObject(root, "topo", "How far NICs and device memory are from one another", kTopoFooter);
   CLI::App* const show =
       AddCommand(object, "show", "Print the matrix", DevmemctlCommand::kTopoShow, o);
-  CLI::Option* const xml =
-      show->add_option("--xml", o->xml_path, "Look at the machine that hwloc saved in this file")
-          ->type_name("FILE");
+  show->add_option("--xml", o->xml_path, "Look at the machine that hwloc saved in this file")
+      ->type_name("FILE");
   show->add_option("--synthetic", o->synthetic,
                    "Look at a machine in hwloc's notation: \"package:2 [numa] core:8 pu:2\"")
-      ->type_name("TEXT")
-      ->excludes(xml);
+      ->type_name("TEXT");
 }
 
 void AddRegion(CLI::App* root, DevmemctlOptions* o) {
@@ -237,14 +244,15 @@ std::string HelpFor(const CLI::App& root) {
     app = app->get_subcommands().front();
     path += " " + app->get_name();
   }
-  return app->help(app == &root ? "" : path.substr(0, path.rfind(' ')));
+  std::string help = app->help(app == &root ? "" : path.substr(0, path.rfind(' ')));
+  help.erase(help.find_last_not_of('\n') + 1);
+  return help + "\n";
 }
 
 void Parse(std::vector<std::string> arguments, DevmemctlOptions* options,
            DevmemctlCommandLine* result) {
   CLI::App app(kDescription, "devmemctl");
-  app.get_formatter()->column_width(28);
-  app.get_formatter()->label("SUBCOMMAND", "OBJECT VERB");
+  app.formatter(MakeFormatter("OBJECT VERB"));
   app.footer(kFooter)->fallthrough()->require_subcommand(1);
   app.add_flag("-j,--json", options->json, "Print JSON");
   app.add_flag("-p,--pretty", options->pretty, "Print JSON over several lines");
@@ -271,9 +279,11 @@ void Parse(std::vector<std::string> arguments, DevmemctlOptions* options,
   }
 }
 
-bool AsksForJson(const std::vector<std::string>& arguments) {
+// How a refusal is told must be known before the rest is.
+bool HasFlag(const std::vector<std::string>& arguments, absl::string_view letter,
+             absl::string_view name) {
   return std::any_of(arguments.begin(), arguments.end(),
-                     [](const std::string& word) { return word == "-j" || word == "--json"; });
+                     [=](const std::string& word) { return word == letter || word == name; });
 }
 
 }  // namespace
@@ -282,12 +292,16 @@ DevmemctlCommandLine ParseDevmemctlCommandLine(int argc, const char* const* argv
   DevmemctlCommandLine result;
   DevmemctlOptions options;
   std::vector<std::string> arguments = Translate(argc, argv);
-  options.json = AsksForJson(arguments);
+  options.json = HasFlag(arguments, "-j", "--json");
+  options.pretty = HasFlag(arguments, "-p", "--pretty");
   const absl::Status expanded = ExpandWords(&arguments);
   if (expanded.ok()) {
     Parse(std::move(arguments), &options, &result);
   } else {
     result.error = std::string(expanded.message());
+  }
+  if (!options.xml_path.empty() && !options.synthetic.empty()) {
+    result.error = "--xml and --synthetic name two machines: look at one of them";
   }
   if (!result.error.empty()) {
     const absl::string_view hint = options.json ? "" : "\nTry devmemctl --help";
