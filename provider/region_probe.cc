@@ -119,7 +119,7 @@ RegionProbeResult RegionProbe::Run() {
 Detail RegionProbe::Look() { return provider_.Probe(); }
 
 Detail RegionProbe::Allocate() {
-  absl::StatusOr<std::unique_ptr<Region>> region = provider_.Allocate(options_);
+  absl::StatusOr<std::unique_ptr<Region>> region = AllocateRegion(provider_, options_);
   if (!region.ok()) return region.status();
   region_ = *std::move(region);
   if (region_->attachment_kind() != options_.kind) {
@@ -257,7 +257,7 @@ Detail RegionProbe::Remove() {
   access_.reset();
   attachment_.reset();
   region_.reset();
-  auto region = provider_.Allocate(options_);
+  auto region = AllocateRegion(provider_, options_);
   if (!region.ok()) return region.status();
   auto attachment = Attachment::Create(**region, {.name = "devmemctl"});
   if (!attachment.ok()) return attachment.status();
