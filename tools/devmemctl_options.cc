@@ -53,7 +53,7 @@ constexpr char kTopoFooter[] = R"(Examples:
 )";
 
 constexpr char kRegionFooter[] =
-    R"(Allocates a region, attaches to it, writes a pattern, reads it back, asks where its bytes lie,
+    R"(Allocates a region, attaches to it, writes a pattern, reads it back, asks where it lies,
 passes the handle on, moves, evicts, revokes and removes it, and prints what happened. What a kind
 of memory does not promise must be refused, and that is checked too.
 
