@@ -9,9 +9,19 @@
 #include <utility>
 
 namespace devmem {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Bytes that are no UTF-8, as a file name may hold, must not make the report fail.
+std::string Dump(const Json& json, bool pretty) {
+  return json.dump(pretty ? 4 : -1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
 
 struct JsonObject::Fields {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  Json json = Json::object();
 };
 
 JsonObject::JsonObject() : fields_(std::make_unique<Fields>()) {}
@@ -39,21 +49,35 @@ JsonObject& JsonObject::Bool(absl::string_view key, bool value) {
   return *this;
 }
 
+JsonObject& JsonObject::Null(absl::string_view key) {
+  fields_->json[std::string(key)] = nullptr;
+  return *this;
+}
+
+JsonObject& JsonObject::Texts(absl::string_view key, const std::vector<std::string>& values) {
+  fields_->json[std::string(key)] = values;
+  return *this;
+}
+
 JsonObject& JsonObject::Object(absl::string_view key, JsonObject value) {
   fields_->json[std::string(key)] = std::move(value.fields_->json);
   return *this;
 }
 
 JsonObject& JsonObject::List(absl::string_view key, std::vector<JsonObject> values) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  Json list = Json::array();
   for (JsonObject& value : values) list.push_back(std::move(value.fields_->json));
   fields_->json[std::string(key)] = std::move(list);
   return *this;
 }
 
-// Bytes that are no UTF-8, as a file name may hold, must not make the report fail.
-std::string JsonObject::ToString() const {
-  return fields_->json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+std::string JsonObject::ToString() const { return Dump(fields_->json, false); }
+std::string JsonObject::ToPrettyString() const { return Dump(fields_->json, true); }
+
+std::string JsonObject::ArrayToString(std::vector<JsonObject> values, bool pretty) {
+  Json list = Json::array();
+  for (JsonObject& value : values) list.push_back(std::move(value.fields_->json));
+  return Dump(list, pretty);
 }
 
 }  // namespace devmem

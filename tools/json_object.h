@@ -26,11 +26,18 @@ class JsonObject {
   // Rounded to four digits behind the point: more is noise.
   JsonObject& Fraction(absl::string_view key, double value);
   JsonObject& Bool(absl::string_view key, bool value);
+  JsonObject& Null(absl::string_view key);
+  JsonObject& Texts(absl::string_view key, const std::vector<std::string>& values);
   JsonObject& Object(absl::string_view key, JsonObject value);
   JsonObject& List(absl::string_view key, std::vector<JsonObject> values);
 
   // On one line, without an end of line.
   std::string ToString() const;
+  // Over several lines, for people.
+  std::string ToPrettyString() const;
+
+  // An array of objects as a whole document.
+  static std::string ArrayToString(std::vector<JsonObject> values, bool pretty);
 
  private:
   struct Fields;

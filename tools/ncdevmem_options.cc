@@ -170,7 +170,8 @@ void AddDevice(CLI::App* app, NcdevmemOptions* o) {
 
 void AddMemory(CLI::App* app, NcdevmemOptions* o) {
   Group group(app, "Memory");
-  group.Text("--provider", &o->provider, "NAME", "Where the region comes from; memfd if not given");
+  group.Text("--provider", &o->provider, "NAME",
+             "Where the region comes from (auto: the nearest GPU, else memfd); memfd if not given");
   group.Bytes("--region-size", &o->region_bytes,
               {"--region-size", kBindingBytesMin, kRegionBytesMax, "bytes"},
               "Size of the region; 64M if not given");

@@ -154,6 +154,7 @@ void NcdevmemReceiver::TearDown() {
   ports_.clear();
   if (session_ == nullptr) return;
   result_.info = session_->info();
+  result_.provider_choice = session_->provider_choice();
   if (started_ != kNever) result_.seconds = static_cast<double>(ended_ - started_) / kSecond;
   session_->Drive();
   result_.net_iovs_leaked = LeakedNetIovs();

@@ -27,6 +27,7 @@ struct RunResult {
   double seconds = 0;         // From the first connection's start to the last one's end.
   double cpu_s = 0;           // Of this process in that time, user and system.
   uint64_t net_iovs_leaked = 0;
+  std::string provider_choice;  // With --provider auto: what was chosen, and why.
   std::vector<Statistic> statistics;
   absl::Status status;  // Of the set-up and of the run as a whole.
 };

@@ -91,6 +91,7 @@ std::string ReportJson(const RunResult& result) {
   json.Text("backend", ToString(result.info.backend)).Text("why", result.info.why);
   json.Text("device", result.info.device).Text("nic", result.info.nic);
   json.Text("steering", result.info.steering).Text("steering_note", result.info.steering_note);
+  if (!result.provider_choice.empty()) json.Text("provider_choice", result.provider_choice);
   json.Number("queue", first != nullptr ? first->queue : 0);
   json.Number("bytes", bytes).Fraction("seconds", result.seconds);
   json.Fraction("gbit_per_s", GbitPerSecond(bytes, result.seconds));
@@ -127,6 +128,9 @@ std::string ReportSummary(const RunResult& result) {
   absl::StrAppendFormat(&text, " (%s over %s, %s); bounced %s, %d net_iovs leaked\n",
                         ToString(result.info.backend), result.info.nic, result.info.steering,
                         HumanBytes(Find(result, "payload_bytes_bounced")), result.net_iovs_leaked);
+  if (!result.provider_choice.empty()) {
+    absl::StrAppend(&text, "memory: ", result.provider_choice, "\n");
+  }
   for (const StreamResult& stream : result.streams) {
     if (!stream.sha256.empty()) absl::StrAppend(&text, stream.sha256, "  ", stream.remote, "\n");
   }

@@ -82,6 +82,16 @@ TEST(NcdevmemReportTest, TheJsonObjectHasTheKeysThatScriptsRelyOn) {
   EXPECT_FALSE(json.contains("error"));
 }
 
+TEST(NcdevmemReportTest, AChoiceOfMemoryIsReportedWhereOneWasMade) {
+  RunResult result = GoodRun();
+  EXPECT_FALSE(nlohmann::json::parse(ReportJson(result)).contains("provider_choice"));
+  EXPECT_EQ(ReportSummary(result).find("memory:"), std::string::npos);
+  result.provider_choice = "memfd: no GPU's memory can be had here";
+  EXPECT_EQ(nlohmann::json::parse(ReportJson(result))["provider_choice"], result.provider_choice);
+  EXPECT_NE(ReportSummary(result).find("\nmemory: memfd: no GPU's memory can be had here\n"),
+            std::string::npos);
+}
+
 TEST(NcdevmemReportTest, TheJsonObjectIsOneLineWhateverTheTexts) {
   RunResult result = GoodRun();
   result.status = absl::InvalidArgumentError("line one\nline \"two\" \xff");

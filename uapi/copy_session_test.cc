@@ -184,6 +184,15 @@ TEST_F(CopySessionTest, AStreamLargerThanTheRegionLandsThereByteForByte) {
   EXPECT_EQ(connection_->info().payload_bytes_received, sent.size());
 }
 
+TEST_F(CopySessionTest, TheProviderAutoGivesMemoryAndSaysWhyItIsThat) {
+  EXPECT_EQ(session_->provider_choice(), "");
+  const auto region = session_->Allocate({.provider = "auto", .bytes = kRegionBytes});
+  ASSERT_TRUE(region.ok()) << region.status();
+  EXPECT_EQ((*region)->size_bytes(), kRegionBytes);
+  EXPECT_EQ(session_->provider_choice().rfind(std::string((*region)->provider_name()), 0), 0u)
+      << session_->provider_choice();
+}
+
 TEST_F(CopySessionTest, AReturnThatNamesNothingIsRefusedAndTheOthersAreReleased) {
   Peer peer = AcceptBound();
   peer.Send(Numbered(100));

@@ -115,6 +115,8 @@ struct SessionOptions {
 };
 
 struct RegionOptions {
+  // A provider's name, or "auto": the nearest GPU to the session's NIC whose memory can be had,
+  // else "memfd". `device` says nothing then; Session::provider_choice() tells what was chosen.
   std::string provider = "memfd";
   uint64_t bytes = 64 << 20;  // A positive multiple of the page size.
   bool huge_pages = false;    // 2 MiB pages; needs vm.nr_hugepages.
@@ -244,6 +246,9 @@ class Session {
   // Memory from a provider. Errors: kNotFound for an unknown provider (the message lists them), and
   // the provider's own.
   absl::StatusOr<std::unique_ptr<Region>> Allocate(const RegionOptions& options);
+  // Why the last region of the provider "auto" is of the memory that it is, and what was passed
+  // over, in one sentence. Empty before there is one.
+  const std::string& provider_choice() const { return provider_choice_; }
 
   // A region over memory that somebody else allocated and passed on: a dma-buf of any exporter, or
   // the memfd of another process's region (Region::ShareHandle()). `fd` stays the caller's. The
@@ -308,6 +313,9 @@ class Session {
   // The account of the host memory, over all queues.
   virtual Account host_account() const = 0;
   virtual std::vector<Statistic> statistics() const = 0;
+
+ private:
+  std::string provider_choice_;
 };
 
 }  // namespace devmem

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "provider/choose_provider.h"
 #include "provider/import_provider.h"
 #include "provider/provider.h"
 #include "uapi/copy_session.h"
@@ -42,8 +43,6 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& opt
 }
 
 absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& options) {
-  absl::StatusOr<Provider*> provider = FindProvider(options.provider);
-  if (!provider.ok()) return provider.status();
   AllocateOptions request;
   request.bytes = options.bytes;
   request.huge_pages = options.huge_pages;
@@ -53,6 +52,14 @@ absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& o
   request.policy = options.policy;
   request.quota = options.quota;
   request.quota_user = options.quota_user;
+  if (options.provider == kAutoProvider) {
+    absl::StatusOr<ChosenRegion> chosen = AllocateNearest(request, info().device);
+    if (!chosen.ok()) return chosen.status();
+    provider_choice_ = std::move(chosen->why);
+    return std::move(chosen->region);
+  }
+  absl::StatusOr<Provider*> provider = FindProvider(options.provider);
+  if (!provider.ok()) return provider.status();
   return AllocateRegion(**provider, request);
 }
 

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands of devmemctl, one file for each object. Each does its work and returns what to print
+// and how to exit; main prints.
+
+#pragma once
+
+#include "tools/devmemctl_options.h"
+#include "tools/devmemctl_output.h"
+
+namespace devmem {
+
+// Does what the command line says.
+CommandOutcome RunDevmemctl(const DevmemctlOptions& options);
+
+CommandOutcome ListProviders(const DevmemctlOptions& options);
+// Exit 4 where the named provider, or without a name every one, is not usable here.
+CommandOutcome ProbeProviders(const DevmemctlOptions& options);
+
+CommandOutcome ShowTopology(const DevmemctlOptions& options);
+
+// Exit 0 when the memory did all that its kind promises, 4 where there is none of it here.
+CommandOutcome TestRegion(const DevmemctlOptions& options);
+
+}  // namespace devmem

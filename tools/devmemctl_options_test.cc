@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line of devmemctl: what is read from it, and what each mistake is told.
+
+#include "tools/devmemctl_options.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tools/exit_codes.h"
+
+namespace devmem {
+namespace {
+
+DevmemctlCommandLine Parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "devmemctl");
+  return ParseDevmemctlCommandLine(static_cast<int>(words.size()), words.data());
+}
+
+DevmemctlOptions Options(std::vector<const char*> words) {
+  const DevmemctlCommandLine line = Parse(std::move(words));
+  EXPECT_TRUE(line.options.has_value()) << line.error << line.output;
+  return line.options.value_or(DevmemctlOptions{});
+}
+
+// What the refusal says; everything about it is checked.
+std::string Refusal(std::vector<const char*> words) {
+  const DevmemctlCommandLine line = Parse(std::move(words));
+  EXPECT_FALSE(line.options.has_value());
+  EXPECT_EQ(line.exit_code, kCtlUsage);
+  EXPECT_EQ(line.output, "");
+  EXPECT_EQ(line.error.rfind("devmemctl: ", 0), 0u) << line.error;
+  EXPECT_NE(line.error.find("\nTry devmemctl --help\n"), std::string::npos) << line.error;
+  return line.error;
+}
+
+bool Says(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(DevmemctlOptionsTest, ObjectsAndVerbsMayBeWrittenShort) {
+  EXPECT_EQ(Options({"provider", "list"}).command, DevmemctlCommand::kProviderList);
+  EXPECT_EQ(Options({"p", "l"}).command, DevmemctlCommand::kProviderList);
+  EXPECT_EQ(Options({"prov", "pr"}).command, DevmemctlCommand::kProviderProbe);
+  EXPECT_EQ(Options({"t", "s"}).command, DevmemctlCommand::kTopoShow);
+  EXPECT_EQ(Options({"r", "t", "memfd"}).command, DevmemctlCommand::kRegionTest);
+}
+
+TEST(DevmemctlOptionsTest, AVerbThatIsLeftOutIsTheOneThatLooks) {
+  EXPECT_EQ(Options({"provider"}).command, DevmemctlCommand::kProviderList);
+  EXPECT_EQ(Options({"topo"}).command, DevmemctlCommand::kTopoShow);
+  EXPECT_EQ(Options({"topo", "--xml", "show"}).xml_path, "show");
+  EXPECT_TRUE(Says(Refusal({"region"}), "region needs a verb: test"));
+}
+
+TEST(DevmemctlOptionsTest, JsonAndPrettyMayStandAnywhere) {
+  for (const auto& words :
+       std::vector<std::vector<const char*>>{{"-j", "-p", "provider", "list"},
+                                             {"provider", "-j", "list", "-p"},
+                                             {"provider", "list", "-jp"},
+                                             {"-json", "-pretty", "p"},
+                                             {"--json", "p", "l", "--pretty"}}) {
+    const DevmemctlOptions options = Options(words);
+    EXPECT_TRUE(options.json && options.pretty);
+  }
+  EXPECT_FALSE(Options({"provider"}).json);
+}
+
+TEST(DevmemctlOptionsTest, TheRegionToTestIsDescribed) {
+  const DevmemctlOptions plain = Options({"region", "test", "memfd"});
+  EXPECT_EQ(plain.provider, "memfd");
+  EXPECT_EQ(plain.region_bytes, 16u << 20);
+  EXPECT_EQ(plain.kind, AttachmentKind::kPinned);
+  EXPECT_EQ(plain.device, "");
+  const DevmemctlOptions full = Options({"region", "test", "cuda", "--bytes", "64M", "--kind",
+                                         "movable", "--device", "0000:17:00.0"});
+  EXPECT_EQ(full.provider, "cuda");
+  EXPECT_EQ(full.region_bytes, 64u << 20);
+  EXPECT_EQ(full.kind, AttachmentKind::kMayMove);
+  EXPECT_EQ(full.device, "0000:17:00.0");
+  EXPECT_EQ(Options({"region", "test", "x", "--kind", "revocable"}).kind,
+            AttachmentKind::kMayRevoke);
+}
+
+TEST(DevmemctlOptionsTest, EachMistakeIsNamed) {
+  EXPECT_TRUE(Says(Refusal({}), "name an object: provider, topo or region"));
+  EXPECT_TRUE(Says(Refusal({"route"}), "no object is called \"route\""));
+  EXPECT_TRUE(Says(Refusal({""}), "no object is called \"\""));
+  EXPECT_TRUE(Says(Refusal({"provider", "add"}), "provider: no verb is called \"add\""));
+  EXPECT_TRUE(Says(Refusal({"region", "test"}), "PROVIDER"));
+  EXPECT_TRUE(Says(Refusal({"region", "test", "memfd", "more"}), "more"));
+  EXPECT_TRUE(Says(Refusal({"region", "test", "memfd", "--bytes", "many"}), "\"many\" is no size"));
+  EXPECT_TRUE(Says(Refusal({"region", "test", "memfd", "--bytes", "0"}), "out of range"));
+  EXPECT_TRUE(Says(Refusal({"region", "test", "memfd", "--bytes", "99999T"}), "out of range"));
+  EXPECT_TRUE(Says(Refusal({"region", "test", "memfd", "--kind", "soft"}),
+                   "--kind \"soft\" is none of: pinned, revocable, movable"));
+  EXPECT_TRUE(Says(Refusal({"topo", "--xml", "a", "--synthetic", "b"}), "--xml"));
+  EXPECT_TRUE(Says(Refusal({"topo", "--xml"}), "--xml"));
+  EXPECT_TRUE(Says(Refusal({"provider", "list", "--wide"}), "--wide"));
+}
+
+TEST(DevmemctlOptionsTest, UnderJsonAMistakeIsAnObjectOnStdout) {
+  const DevmemctlCommandLine line = Parse({"-j", "route"});
+  EXPECT_FALSE(line.options.has_value());
+  EXPECT_EQ(line.exit_code, kCtlUsage);
+  EXPECT_EQ(line.error, "");
+  EXPECT_EQ(
+      line.output,
+      "{\"error\":{\"kind\":\"usage\",\"code\":\"INVALID_ARGUMENT\",\"message\":\"no object is "
+      "called \\\"route\\\"; there are provider, topo, region\"}}\n");
+}
+
+TEST(DevmemctlOptionsTest, EveryLevelHasItsHelp) {
+  const std::vector<std::pair<std::vector<const char*>, std::string>> levels = {
+      {{"--help"}, "Usage: devmemctl [OPTIONS] OBJECT VERB"},
+      {{"help"}, "Exit status:"},
+      {{"provider", "--help"}, "devmemctl provider [OPTIONS] VERB"},
+      {{"provider", "help"}, "devmemctl -j provider probe cuda"},
+      {{"provider", "probe", "--help"}, "devmemctl provider probe"},
+      {{"topo", "--help"}, "lstopo --whole-io"},
+      {{"topo", "show", "-h"}, "--synthetic TEXT"},
+      {{"region", "-h"}, "devmemctl region test memfd"},
+      {{"region", "test", "--help"}, "--kind pinned|revocable|movable"},
+  };
+  for (const auto& [words, part] : levels) {
+    const DevmemctlCommandLine line = Parse(words);
+    EXPECT_FALSE(line.options.has_value());
+    EXPECT_EQ(line.exit_code, kCtlOk);
+    EXPECT_TRUE(Says(line.output, part)) << part << " in:\n" << line.output;
+  }
+}
+
+TEST(DevmemctlOptionsTest, TheVersionIsOneLine) {
+  EXPECT_EQ(Parse({"--version"}).output, "devmemctl " DEVMEM_VERSION "\n");
+  EXPECT_EQ(Parse({"-V"}).exit_code, kCtlOk);
+}
+
+}  // namespace
+}  // namespace devmem
