@@ -31,6 +31,9 @@ inline constexpr uint64_t kPagingBlockBytes = kHugePageBytes;
 // look at a table, or for one copy.
 inline constexpr std::chrono::nanoseconds kPinPatienceDefault = std::chrono::seconds(1);
 
+// Of a file of the kernel's account of device memory, so much is read: a line for each device.
+inline constexpr size_t kDmemFileBytesMax = 65536;
+
 // The longest name of a user or a holder in a quota.
 inline constexpr size_t kQuotaNameBytesMax = 255;
 

@@ -145,6 +145,14 @@ bool MappedMemory::CoverWithFile(uint64_t offset, uint64_t bytes, int fd, uint64
   return MapFixed(address_ + offset, bytes, Protection(access_), MAP_SHARED, fd, fd_offset);
 }
 
+void MappedMemory::TrimTo(uint64_t offset, uint64_t bytes) {
+  const uint64_t behind = bytes_ - offset - bytes;
+  if (offset > 0) (void)::munmap(address_, offset);
+  address_ += offset;
+  if (behind > 0) (void)::munmap(address_ + bytes, behind);
+  bytes_ = bytes;
+}
+
 absl::Status MappedMemory::Lock() {
   if (device_ != nullptr) return absl::OkStatus();
   // mlock2 without flags is mlock, except that the sanitizers do not replace it by nothing.

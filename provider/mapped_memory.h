@@ -83,6 +83,9 @@ class MappedMemory {
   bool CoverWithScratch(uint64_t offset, uint64_t bytes);
   bool CoverWithFile(uint64_t offset, uint64_t bytes, int fd, uint64_t fd_offset);
 
+  // Unmaps all but a range, which is of whole pages.
+  void TrimTo(uint64_t offset, uint64_t bytes);
+
   // Keeps the pages in memory until unmapped. kResourceExhausted or kPermissionDenied where
   // RLIMIT_MEMLOCK is in the way. A device's pages need no lock.
   absl::Status Lock();

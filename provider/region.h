@@ -131,6 +131,7 @@ class Region {
 
  private:
   friend class Attachment;
+  friend class RegionGrant;
   friend class RegionView;
   friend class UserMapping;
 

@@ -125,18 +125,17 @@ class OrderedTrees {
   std::map<std::pair<uint64_t, uint64_t>, char> by_bytes_;
 };
 
-template <typename Allocator>
+template <typename Allocator, uint64_t kGranulesMax>
 void AllocFree(benchmark::State& state) {
-  const auto granules_max = static_cast<uint64_t>(state.range(0));
-  Allocator allocator(kLivePieces * (granules_max + 1));
-  Churn(state, allocator, granules_max);
+  Allocator allocator(kLivePieces * (kGranulesMax + 1));
+  Churn(state, allocator, kGranulesMax);
 }
 
 // One granule each, and 1 to 16. The rows are the CPU time of one piece back and one out.
-BENCHMARK(AllocFree<Ours>)->Name("suballocate_free")->Arg(1);
-BENCHMARK(AllocFree<Ours>)->Name("suballocate_free_mixed")->Arg(16);
-BENCHMARK(AllocFree<OrderedTrees>)->Name("ordered_trees_free")->Arg(1);
-BENCHMARK(AllocFree<OrderedTrees>)->Name("ordered_trees_free_mixed")->Arg(16);
+BENCHMARK_TEMPLATE(AllocFree, Ours, 1)->Name("suballocate_free");
+BENCHMARK_TEMPLATE(AllocFree, Ours, 16)->Name("suballocate_free_mixed");
+BENCHMARK_TEMPLATE(AllocFree, OrderedTrees, 1)->Name("ordered_trees_free");
+BENCHMARK_TEMPLATE(AllocFree, OrderedTrees, 16)->Name("ordered_trees_free_mixed");
 
 }  // namespace
 }  // namespace devmem

@@ -64,14 +64,9 @@ absl::Status UserMapping::Range::Map(const Region& region, uint64_t bytes, void*
   if (!whole.ok()) return whole.status();
   memory_ = std::make_unique<MappedMemory>(*std::move(whole));
   // What was not asked for goes, so that a stray access beside the range faults.
-  uint8_t* const first = memory_->address_ + offset_;
-  const uint64_t behind = memory_->bytes_ - offset_ - bytes;
-  if (offset_ > 0) (void)::munmap(memory_->address_, offset_);
-  if (behind > 0) (void)::munmap(first + bytes, behind);
-  memory_->address_ = first;
-  memory_->bytes_ = bytes;
+  memory_->TrimTo(offset_, bytes);
   if (at != nullptr) {
-    if (::mremap(first, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at) {
+    if (::mremap(memory_->address_, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at) {
       const int err = errno;
       return ErrnoToStatus(err, absl::StrCat("putting ", bytes, " bytes of device memory at 0x",
                                              absl::Hex(reinterpret_cast<uintptr_t>(at))));
