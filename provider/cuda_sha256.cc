@@ -52,6 +52,7 @@ CUresult CudaSha256::Prepare() {
   }
   if (result == CUDA_SUCCESS) result = api().StreamCreate(&stream_, kCuStreamNonBlocking);
   if (result == CUDA_SUCCESS) result = api().MemAlloc(&state_, sizeof(CudaSha256State));
+  if (result == CUDA_SUCCESS) result = api().MemAlloc(&from_host_, kDeviceHashHostBytes);
   if (result == CUDA_SUCCESS) {
     result = api().MemcpyHtoDAsync(state_, &kFreshState, sizeof(kFreshState), stream_);
   }
@@ -64,6 +65,7 @@ CudaSha256::~CudaSha256() {
   const CudaDevice::Current current(memory_->device());
   if (stream_ != nullptr) (void)api().StreamSynchronize(stream_);
   if (state_ != 0) (void)api().MemFree(state_);
+  if (from_host_ != 0) (void)api().MemFree(from_host_);
   if (stream_ != nullptr) (void)api().StreamDestroy(stream_);
   if (module_ != nullptr) (void)api().ModuleUnload(module_);
 }
@@ -134,7 +136,7 @@ CUresult CudaSha256::LaunchBatch(std::span<const RegionPiece>& pieces) {
     if (pieces.empty() || result != CUDA_SUCCESS) return result;
     const RegionPiece& piece = pieces.front();
     const uint64_t bytes = std::min(piece.bytes - first_offset_, room_bytes);
-    if (bytes > 0) result = LaunchUpdate(piece.offset + first_offset_, bytes);
+    if (bytes > 0) result = LaunchUpdate(memory_->address() + piece.offset + first_offset_, bytes);
     room_bytes -= bytes;
     first_offset_ += bytes;
     if (first_offset_ < piece.bytes) continue;
@@ -144,10 +146,34 @@ CUresult CudaSha256::LaunchBatch(std::span<const RegionPiece>& pieces) {
   return result;
 }
 
-CUresult CudaSha256::LaunchUpdate(uint64_t offset, uint64_t bytes) {
-  CUdeviceptr data = memory_->address() + offset;
+CUresult CudaSha256::LaunchUpdate(CUdeviceptr data, uint64_t bytes) {
   void* parameters[] = {&data, &bytes, &state_};
   return api().LaunchKernel(update_, 1, 1, 1, 1, 1, 1, 0, stream_, parameters, nullptr);
+}
+
+absl::Status CudaSha256::UpdateFromHost(std::span<const uint8_t> bytes) {
+  if (ended_) return absl::FailedPreconditionError("bytes for a hash that has its end");
+  while (!bytes.empty()) {
+    const size_t count = std::min(bytes.size(), kDeviceHashHostBytes);
+    if (!gate_.Enter()) return Gone();
+    const CUresult result = LaunchFromHost(bytes.first(count));
+    gate_.Leave();
+    ended_ = result != CUDA_SUCCESS;
+    if (ended_) return Failed(result, "hashing");
+    bytes = bytes.subspan(count);
+  }
+  return gate_.closed() ? Gone() : absl::OkStatus();
+}
+
+// The stream runs in order, and is waited for: the bytes may be replaced at once.
+CUresult CudaSha256::LaunchFromHost(std::span<const uint8_t> bytes) {
+  const CudaDevice::Current current(memory_->device());
+  CUresult result = current.result();
+  if (result == CUDA_SUCCESS) {
+    result = api().MemcpyHtoDAsync(from_host_, bytes.data(), bytes.size(), stream_);
+  }
+  if (result == CUDA_SUCCESS) result = LaunchUpdate(from_host_, bytes.size());
+  return result == CUDA_SUCCESS ? api().StreamSynchronize(stream_) : result;
 }
 
 absl::StatusOr<std::array<uint8_t, 32>> CudaSha256::Finish() {

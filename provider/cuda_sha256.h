@@ -43,6 +43,7 @@ class CudaSha256 final : public DeviceSha256, private RegionUser {
 
   bool full() override;
   absl::StatusOr<std::function<bool()>> Update(std::span<const RegionPiece> pieces) override;
+  absl::Status UpdateFromHost(std::span<const uint8_t> bytes) override;
   absl::StatusOr<std::array<uint8_t, 32>> Finish() override;
 
  private:
@@ -56,7 +57,8 @@ class CudaSha256 final : public DeviceSha256, private RegionUser {
   absl::Status Failed(CUresult result, const char* what);
   CUresult Synchronize();
   CUresult LaunchBatch(std::span<const RegionPiece>& pieces);
-  CUresult LaunchUpdate(uint64_t offset, uint64_t bytes);
+  CUresult LaunchFromHost(std::span<const uint8_t> bytes);
+  CUresult LaunchUpdate(CUdeviceptr data, uint64_t bytes);
   CUresult LaunchFinish(std::array<uint8_t, 32>* digest);
 
   // RegionUser, under the life's lock.
@@ -74,6 +76,7 @@ class CudaSha256 final : public DeviceSha256, private RegionUser {
   CUfunction finish_ = nullptr;
   CUstream stream_ = nullptr;
   CUdeviceptr state_ = 0;
+  CUdeviceptr from_host_ = 0;  // kDeviceHashHostBytes.
   bool joined_ = false;
 
   HaltGate gate_;

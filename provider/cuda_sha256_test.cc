@@ -96,6 +96,20 @@ TEST_F(CudaSha256Test, PiecesOfAnyCutAreOneStream) {
   }
 }
 
+TEST_F(CudaSha256Test, BytesOfTheHostsTakeTheirPlaceBetweenThoseOfTheRegion) {
+  const auto hash = MakeHash();
+  const RegionPiece piece{7, 777};
+  std::vector<uint8_t> stream = StagingBytes(7, 777);
+  const std::vector<uint8_t> hosts(2 * kDeviceHashHostBytes + 1, 0x5A);
+  stream.insert(stream.end(), hosts.begin(), hosts.end());
+  const std::vector<uint8_t> again = StagingBytes(7, 777);
+  stream.insert(stream.end(), again.begin(), again.end());
+  ASSERT_TRUE(hash->Update({&piece, 1}).ok());
+  ASSERT_TRUE(hash->UpdateFromHost(hosts).ok());
+  ASSERT_TRUE(hash->Update({&piece, 1}).ok());
+  EXPECT_EQ(Hex(*hash->Finish()), Reference(stream));
+}
+
 TEST_F(CudaSha256Test, APieceLongerThanABatchIsCutIntoSeveral) {
   EXPECT_EQ(HashOf({{1, kBytes - 1}}), Reference(StagingBytes(1, kBytes - 1)));
   EXPECT_EQ(FakeCuda().counts().launches, 5);  // Four batches, and the end.

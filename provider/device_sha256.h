@@ -38,6 +38,10 @@ class DeviceSha256 {
   //         the region's status(), once it is no longer live; the driver's.
   virtual absl::StatusOr<std::function<bool()>> Update(std::span<const RegionPiece> pieces) = 0;
 
+  // The next bytes of the stream, where these never reached the region: they are copied to the
+  // device, which is waited for. For a few bytes now and then. Errors as Update().
+  virtual absl::Status UpdateFromHost(std::span<const uint8_t> bytes) = 0;
+
   // The hash of everything so far; waits for the device. Ends the stream: a further call of
   // Update() or Finish() is refused with kFailedPrecondition. Errors as Update().
   virtual absl::StatusOr<std::array<uint8_t, 32>> Finish() = 0;

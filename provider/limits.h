@@ -71,6 +71,9 @@ inline constexpr uint32_t kDeviceHashLaunchesMax = 16;
 // revoke waits for as many batches as are on their way, a second with this.
 inline constexpr uint64_t kCudaHashBatchBytesMax = uint64_t{1} << 20;
 
+// Bytes that a hash on a device is given from host memory cross over in parts of this size.
+inline constexpr size_t kDeviceHashHostBytes = 64 << 10;
+
 static_assert(kHugePageBytes % kSmallPageBytes == 0);
 static_assert(kGiantPageBytes % kHugePageBytes == 0);
 static_assert(kRegionBytesMax % kGiantPageBytes == 0);

@@ -102,7 +102,7 @@ absl::Status OpenClSha256::Open(const OpenClRegion& region) {
     return buffer.status();
   };
   absl::Status made = make(kTableBytes, kClMemReadOnly, &table_);
-  if (made.ok()) made = make(2 * kBlockBytes, kClMemReadOnly, &padding_);
+  if (made.ok()) made = make(kDeviceHashHostBytes, kClMemReadOnly, &from_host_);
   if (made.ok()) made = make(sizeof(OpenClSha256State), kClMemReadWrite, &state_);
   if (!made.ok()) return made;
   const int32_t code = api_.EnqueueWriteBuffer(
@@ -212,6 +212,34 @@ int32_t OpenClSha256::LaunchLocked(ClMem memory, uint32_t first, uint32_t count)
   return api_.Flush(queue_.get());
 }
 
+absl::Status OpenClSha256::UpdateFromHost(std::span<const uint8_t> bytes) {
+  const absl::Status usable = CheckUsable();
+  if (!usable.ok()) return usable;
+  int32_t code = kClSuccess;
+  bool halted = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (finished_) return absl::FailedPreconditionError("bytes for a hash that has its end");
+    halted = halted_;
+    while (code == kClSuccess && !halted && !bytes.empty()) {
+      const size_t count = std::min(bytes.size(), kDeviceHashHostBytes);
+      code = EnqueueHostLocked(bytes.first(count));
+      bytes = bytes.subspan(count);
+      finished_ = code != kClSuccess;
+    }
+  }
+  if (halted) return life_->status();
+  return code == kClSuccess ? absl::OkStatus() : OpenClToStatus(code, "hashing on the device");
+}
+
+// The write waits, so it begins when every launch before it has read what it replaces.
+int32_t OpenClSha256::EnqueueHostLocked(std::span<const uint8_t> bytes) {
+  const int32_t code = api_.EnqueueWriteBuffer(queue_.get(), from_host_.get(), 1, 0, bytes.size(),
+                                               bytes.data(), 0, nullptr, nullptr);
+  const RegionPiece piece{0, bytes.size()};
+  return code == kClSuccess ? EnqueueLocked(from_host_.get(), {&piece, 1}) : code;
+}
+
 absl::StatusOr<std::array<uint8_t, 32>> OpenClSha256::Finish() {
   const absl::Status usable = CheckUsable();
   if (!usable.ok()) return usable;
@@ -231,11 +259,7 @@ absl::StatusOr<std::array<uint8_t, 32>> OpenClSha256::Finish() {
 }
 
 int32_t OpenClSha256::FinishLocked(OpenClSha256State* state) {
-  const std::vector<uint8_t> padding = PaddingFor(message_bytes_);
-  int32_t code = api_.EnqueueWriteBuffer(queue_.get(), padding_.get(), 1, 0, padding.size(),
-                                         padding.data(), 0, nullptr, nullptr);
-  const RegionPiece piece{0, padding.size()};
-  if (code == kClSuccess) code = EnqueueLocked(padding_.get(), {&piece, 1});
+  int32_t code = EnqueueHostLocked(PaddingFor(message_bytes_));
   // A launch that failed says so only to who waits for it.
   for (const std::shared_ptr<Launch>& launch : launches_) {
     if (code == kClSuccess && launch != nullptr) code = launch->Wait();

@@ -38,6 +38,7 @@ class OpenClSha256 final : public DeviceSha256, private RegionUser {
 
   bool full() override;
   absl::StatusOr<std::function<bool()>> Update(std::span<const RegionPiece> pieces) override;
+  absl::Status UpdateFromHost(std::span<const uint8_t> bytes) override;
   absl::StatusOr<std::array<uint8_t, 32>> Finish() override;
 
  private:
@@ -52,6 +53,7 @@ class OpenClSha256 final : public DeviceSha256, private RegionUser {
   absl::Status CheckUsable() const;
   int32_t EnqueueLocked(ClMem memory, std::span<const RegionPiece> pieces);
   int32_t LaunchLocked(ClMem memory, uint32_t first, uint32_t count);
+  int32_t EnqueueHostLocked(std::span<const uint8_t> bytes);
   int32_t FinishLocked(OpenClSha256State* state);
 
   // RegionUser, under the life's lock, which is never taken while mutex_ is held.
@@ -70,7 +72,7 @@ class OpenClSha256 final : public DeviceSha256, private RegionUser {
   // Made by Create(), constant afterwards.
   OpenClOwned<ClQueue> queue_;
   OpenClOwned<ClMem> table_;
-  OpenClOwned<ClMem> padding_;
+  OpenClOwned<ClMem> from_host_;
   OpenClOwned<ClMem> state_;
   OpenClOwned<ClKernel> kernel_;
 

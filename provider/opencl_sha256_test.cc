@@ -142,6 +142,24 @@ TEST_F(OpenClSha256Test, BytesThatWereOverwrittenAfterTheyWereReadCountAsTheyWer
   EXPECT_EQ(FinishOf(hash.get()), Reference(stream));
 }
 
+TEST_F(OpenClSha256Test, BytesOfTheHostsTakeTheirPlaceBetweenThoseOfTheRegion) {
+  const std::vector<uint8_t> memory = RandomBytes(kBytes, 7);
+  const std::vector<uint8_t> hosts = RandomBytes(3 * kDeviceHashHostBytes, 8);
+  test_->Put(0, memory);
+  const auto hash = MakeHash();
+  std::vector<uint8_t> stream;
+  for (const size_t count :
+       {size_t{1}, size_t{63}, size_t{0}, kDeviceHashHostBytes, hosts.size()}) {
+    const RegionPiece piece{count % 1000, 777};
+    ASSERT_TRUE(hash->Update({&piece, 1}).ok());
+    const auto from = memory.begin() + static_cast<std::ptrdiff_t>(piece.offset);
+    stream.insert(stream.end(), from, from + 777);
+    ASSERT_TRUE(hash->UpdateFromHost(std::span(hosts).first(count)).ok());
+    stream.insert(stream.end(), hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(count));
+  }
+  EXPECT_EQ(FinishOf(hash.get()), Reference(stream));
+}
+
 TEST_F(OpenClSha256Test, FullLastsUntilTheDeviceCatchesUp) {
   const auto hash = MakeHash();
   EXPECT_FALSE(hash->full());
@@ -163,6 +181,7 @@ TEST_F(OpenClSha256Test, PiecesOutsideOfTheRegionAreRefusedAndTheHashGoesOn) {
   EXPECT_EQ(FinishOf(hash.get()), Reference({}));
   const RegionPiece inside{0, 1};
   EXPECT_EQ(hash->Update({&inside, 1}).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(hash->UpdateFromHost(RandomBytes(1, 1)).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(hash->Finish().status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
@@ -173,6 +192,7 @@ TEST_F(OpenClSha256Test, ARevokedRegionIsReadNoMore) {
   test_->region->Revoke("its owner needs it");
   EXPECT_FALSE(hash->full());
   EXPECT_EQ(hash->Update({&all, 1}).status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(hash->UpdateFromHost(RandomBytes(1, 1)).code(), absl::StatusCode::kAborted);
   const absl::Status refusal = hash->Finish().status();
   EXPECT_EQ(refusal.code(), absl::StatusCode::kAborted);
   EXPECT_TRUE(absl::StrContains(refusal.message(), "its owner needs it")) << refusal;
