@@ -172,6 +172,9 @@ void AddMemory(CLI::App* app, NcdevmemOptions* o) {
   Group group(app, "Memory");
   group.Text("--provider", &o->provider, "NAME",
              "Where the region comes from (auto: the nearest GPU, else memfd); memfd if not given");
+  group.Text("--memory-device", &o->memory_device, "DEVICE",
+             "Which of the provider's devices: its index, PCI address or name; the first usable "
+             "one if not given");
   group.Bytes("--region-size", &o->region_bytes,
               {"--region-size", kBindingBytesMin, kRegionBytesMax, "bytes"},
               "Size of the region; 64M if not given");
@@ -190,7 +193,8 @@ void AddMemory(CLI::App* app, NcdevmemOptions* o) {
 }
 
 void AddChecks(CLI::App* app, NcdevmemOptions* o) {
-  Group group(app, "What landed (each of these reads the payload with the CPU)");
+  Group group(
+      app, "What landed (read with the CPU; memory it cannot map only by --sha256, on its device)");
   group.Parsed("-v,--validate-mod", "N", "Byte i of the stream must be i % N; fail where it is not",
                [o](const std::string& text) -> absl::Status {
                  const auto modulus = ParseNumber(text, {"-v", 1, kPatternModulusMax});

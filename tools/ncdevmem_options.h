@@ -40,6 +40,7 @@ struct NcdevmemOptions {
 
   // The memory.
   std::string provider = "memfd";
+  std::string memory_device;  // Which of the provider's; empty: the first usable.
   uint64_t region_bytes = 64u << 20;
   bool region_per_queue = false;
   bool huge_pages = false;
@@ -63,7 +64,7 @@ struct NcdevmemOptions {
   bool quiet = false;
   int ready_fd = -1;
 
-  // Whether the CPU looks at what landed.
+  // Whether somebody looks at what landed: the CPU, or for a hash the region's device.
   bool looks_at_payload() const { return pattern.has_value() || sha256 || !output_path.empty(); }
   SessionOptions ToSessionOptions() const;
 };

@@ -49,6 +49,16 @@ TEST(NcdevmemOptionsTest, ListeningNeedsOnlyAnAddress) {
   EXPECT_FALSE(options.looks_at_payload());
 }
 
+TEST(NcdevmemOptionsTest, TheMemoryIsAProvidersAndOneOfItsDevices) {
+  const NcdevmemOptions usual = ParseGood({"-l", "-s", "192.0.2.2"});
+  EXPECT_EQ(usual.provider, "memfd");
+  EXPECT_EQ(usual.memory_device, "");
+  const NcdevmemOptions options = ParseGood(
+      {"-l", "-s", "192.0.2.2", "--provider", "opencl", "--memory-device", "0000:17:00.0"});
+  EXPECT_EQ(options.provider, "opencl");
+  EXPECT_EQ(options.memory_device, "0000:17:00.0");
+}
+
 TEST(NcdevmemOptionsTest, TheKernelToolsLettersMeanTheSame) {
   const NcdevmemOptions options =
       ParseGood({"-l", "-s", "192.0.2.2", "-c", "192.0.2.1", "-p", "5999", "-f", "eth7", "-t", "3",

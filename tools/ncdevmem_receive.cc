@@ -86,18 +86,34 @@ absl::Status NcdevmemReceiver::AcceptFrom(Port* port, Nanos deadline) {
   return absl::IsDeadlineExceeded(accepted.status()) ? absl::OkStatus() : accepted.status();
 }
 
-absl::Status NcdevmemReceiver::Add(std::unique_ptr<Connection> connection, bool counted) {
-  std::unique_ptr<StreamSink> sink;
-  if (options_.looks_at_payload()) {
-    const bool several = options_.connection_count > 1 || options_.unsteered_port.has_value();
-    const std::string suffix = several ? absl::StrCat(".", streams_made_) : "";
-    auto made = StreamSink::Create(
-        {.pattern = counted ? options_.pattern : std::nullopt,
-         .sha256 = options_.sha256,
-         .output_path = options_.output_path.empty() ? "" : options_.output_path + suffix});
-    if (!made.ok()) return made.status();
-    sink = *std::move(made);
+// A region that the processor cannot map is hashed where it lies; host bytes always here.
+absl::StatusOr<StreamLook> NcdevmemReceiver::LookFor(const Connection& connection,
+                                                     bool counted) const {
+  StreamLook look;
+  if (!options_.looks_at_payload()) return look;
+  const ConnectionInfo info = connection.info();
+  if (info.bound && !RegionOf(info.queue).cpu_visible()) {
+    const Region& region = RegionOf(info.queue);
+    absl::StatusOr<std::unique_ptr<DeviceSha256>> hash = CreateDeviceSha256(region);
+    if (!hash.ok()) return hash.status();
+    look.device_hash = *std::move(hash);
+    look.device_region_id = region.id();
+    return look;
   }
+  const bool several = options_.connection_count > 1 || options_.unsteered_port.has_value();
+  const std::string suffix = several ? absl::StrCat(".", streams_made_) : "";
+  auto sink = StreamSink::Create(
+      {.pattern = counted ? options_.pattern : std::nullopt,
+       .sha256 = options_.sha256,
+       .output_path = options_.output_path.empty() ? "" : options_.output_path + suffix});
+  if (!sink.ok()) return sink.status();
+  look.sink = *std::move(sink);
+  return look;
+}
+
+absl::Status NcdevmemReceiver::Add(std::unique_ptr<Connection> connection, bool counted) {
+  absl::StatusOr<StreamLook> look = LookFor(*connection, counted);
+  if (!look.ok()) return look.status();
   if (counted) {
     ++accepted_;
     if (started_ == kNever) {
@@ -106,7 +122,7 @@ absl::Status NcdevmemReceiver::Add(std::unique_ptr<Connection> connection, bool 
     }
   }
   streams_.push_back(std::make_unique<Stream>(streams_made_++, counted, std::move(connection),
-                                              std::move(sink), session_.get(), &policy_));
+                                              *std::move(look), session_.get(), &policy_));
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,6 +24,7 @@ namespace devmem {
 struct RunResult {
   SessionInfo info;
   std::vector<StreamResult> streams;
+  std::string provider;       // Of the regions; empty when nothing was bound.
   uint64_t region_bytes = 0;  // Of all regions together.
   double seconds = 0;         // From the first connection's start to the last one's end.
   double cpu_s = 0;           // Of this process in that time, user and system.
@@ -66,6 +68,7 @@ class NcdevmemReceiver {
   absl::Status SetUp();
   absl::Status SetUpMemory();
   absl::Status BindRegion(const std::vector<uint32_t>& queues);
+  absl::Status SetUpLook(const Region& region);
   absl::Status SetUpPolicy();
   absl::Status ListenOnAll();
   absl::Status ListenOn(const std::string& address);
@@ -79,10 +82,13 @@ class NcdevmemReceiver {
   absl::Status LookAround();
   absl::Status AcceptFrom(Port* port, Nanos deadline);
   absl::Status Add(std::unique_ptr<Connection> connection, bool counted);
+  absl::StatusOr<StreamLook> LookFor(const Connection& connection, bool counted) const;
   void ReceiveFrom(size_t index, Nanos deadline);
   void FinishStream(size_t index);
   void Show(Nanos now);
   std::optional<BindingId> BindingOf(uint32_t queue_index) const;
+  // Of a bound connection on this queue.
+  const Region& RegionOf(uint32_t queue) const;
   uint64_t LeakedNetIovs() const;
 
   const NcdevmemOptions options_;

@@ -21,103 +21,11 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "tools/blocking_tcp.h"
-#include "tools/pattern.h"
-#include "tools/sha256.h"
+#include "tools/test_receiver.h"
 #include "uapi/copy_socket.h"
 
 namespace devmem {
 namespace {
-
-constexpr char kLoopback[] = "127.0.0.1";
-constexpr PatternSpec kModSeven{PatternSpec::Kind::kModulo, 7};
-
-NcdevmemOptions Listening() {
-  NcdevmemOptions options;
-  options.listen = true;
-  options.server_address = kLoopback;
-  options.port = 0;
-  options.backend = Backend::kCopy;
-  options.region_bytes = 1u << 20;
-  return options;
-}
-
-std::vector<uint8_t> Content(uint64_t bytes) {
-  Pattern pattern(kModSeven);
-  std::vector<uint8_t> content;
-  while (content.size() < bytes) {
-    const auto part = pattern.At(content.size(), bytes - content.size());
-    content.insert(content.end(), part.begin(), part.end());
-  }
-  return content;
-}
-
-std::string HashOf(std::span<const uint8_t> bytes) {
-  Sha256 hash;
-  hash.Update(bytes);
-  return hash.Finish();
-}
-
-// A client of the kernel.
-class Client {
- public:
-  explicit Client(uint16_t port) {
-    auto socket = ConnectTo(kLoopback, port, "");
-    EXPECT_TRUE(socket.ok()) << socket.status();
-    if (socket.ok()) socket_ = *std::move(socket);
-  }
-  // Sends everything, unless the receiver has enough before.
-  void Send(std::span<const uint8_t> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t count = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (count <= 0) return;
-      bytes = bytes.subspan(static_cast<size_t>(count));
-    }
-  }
-  // Says that it is done, and reads the answer to its end.
-  std::string Finish() {
-    ::shutdown(socket_.get(), SHUT_WR);
-    return ReadAnswer();
-  }
-  // Until the receiver closes, in order or with a reset.
-  std::string ReadAnswer() {
-    std::string answer;
-    char part[4096];
-    ssize_t got = 0;
-    while ((got = ::recv(socket_.get(), part, sizeof(part), 0)) > 0) {
-      answer.append(part, static_cast<size_t>(got));
-    }
-    return answer;
-  }
-
- private:
-  UniqueFd socket_;
-};
-
-std::string SendAndReadAnswer(uint16_t port, std::span<const uint8_t> bytes) {
-  Client client(port);
-  client.Send(bytes);
-  return client.Finish();
-}
-
-// Runs a receiver; `peer` runs in a thread of its own with the ports, once the receiver listens.
-RunResult RunWith(const NcdevmemOptions& options,
-                  const std::function<void(const std::vector<uint16_t>&)>& peer) {
-  std::vector<uint16_t> ports;
-  std::thread thread;
-  NcdevmemReceiver::Hooks hooks;
-  hooks.stopped = [] { return false; };
-  hooks.listening = [&ports](absl::string_view endpoint) {
-    uint32_t port = 0;
-    EXPECT_TRUE(absl::SimpleAtoi(endpoint.substr(endpoint.rfind(':') + 1), &port));
-    ports.push_back(static_cast<uint16_t>(port));
-  };
-  hooks.ready = [&] { thread = std::thread([&] { peer(ports); }); };
-  RunResult result = NcdevmemReceiver(options, hooks).Run();
-  if (thread.joinable()) thread.join();
-  EXPECT_EQ(result.net_iovs_leaked, 0u);
-  return result;
-}
 
 TEST(ReceiverTest, AStreamIsReceivedHashedAndGivenBack) {
   NcdevmemOptions options = Listening();
@@ -132,6 +40,8 @@ TEST(ReceiverTest, AStreamIsReceivedHashedAndGivenBack) {
   EXPECT_TRUE(result.streams[0].bound);
   EXPECT_EQ(result.streams[0].bytes, content.size());
   EXPECT_EQ(result.streams[0].sha256, HashOf(content));
+  EXPECT_EQ(result.streams[0].hash_on, "host");
+  EXPECT_EQ(result.provider, "memfd");
   EXPECT_EQ(result.region_bytes, options.region_bytes);
   EXPECT_GT(result.seconds, 0);
 }

@@ -61,7 +61,9 @@ std::vector<JsonObject> StreamsJson(const RunResult& result) {
     JsonObject one;
     one.Text("local", stream.local).Text("remote", stream.remote).Bool("bound", stream.bound);
     one.Number("queue", stream.queue).Number("bytes", stream.bytes).Number("frags", stream.frags);
-    if (!stream.sha256.empty()) one.Text("sha256", stream.sha256);
+    if (!stream.sha256.empty()) {
+      one.Text("sha256", stream.sha256).Text("hash_on", stream.hash_on);
+    }
     one.Bool("ok", stream.status.ok()).Text("end", EndOf(stream));
     list.push_back(std::move(one));
   }
@@ -96,12 +98,15 @@ std::string ReportJson(const RunResult& result) {
   json.Number("bytes", bytes).Fraction("seconds", result.seconds);
   json.Fraction("gbit_per_s", GbitPerSecond(bytes, result.seconds));
   json.Fraction("cpu_s", result.cpu_s).Fraction("cpu_s_per_gb", CpuSecondsPerGb(result));
-  if (first != nullptr && !first->sha256.empty()) json.Text("sha256", first->sha256);
+  if (first != nullptr && !first->sha256.empty()) {
+    json.Text("sha256", first->sha256).Text("hash_on", first->hash_on);
+  }
+  json.Text("provider", result.provider);
   json.Number("region_bytes", result.region_bytes);
   json.Number("net_iovs_leaked", result.net_iovs_leaked);
-  for (const char* name :
-       {"payload_bytes_bounced", "presteer_bytes", "missteered_bytes", "host_bytes",
-        "bytes_read_back", "frags", "tokens_issued", "tokens_returned", "tokens_refused"}) {
+  for (const char* name : {"payload_bytes_bounced", "payload_bytes_staged", "presteer_bytes",
+                           "missteered_bytes", "host_bytes", "bytes_read_back", "frags",
+                           "tokens_issued", "tokens_returned", "tokens_refused"}) {
     json.Number(name, Find(result, name));
   }
   JsonObject drops;

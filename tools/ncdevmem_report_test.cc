@@ -30,6 +30,7 @@ RunResult GoodRun() {
                             .frags = 7,
                             .cut = false,
                             .sha256 = "abc",
+                            .hash_on = "device",
                             .status = absl::OkStatus()});
   result.streams.push_back({.index = 1,
                             .counted = false,
@@ -41,14 +42,16 @@ RunResult GoodRun() {
                             .frags = 0,
                             .cut = false,
                             .sha256 = "def",
+                            .hash_on = "host",
                             .status = absl::OkStatus()});
+  result.provider = "opencl";
   result.region_bytes = 64u << 20;
   result.seconds = 1;
   result.cpu_s = 0.75;
-  result.statistics = {
-      {"payload_bytes_bounced", 12}, {"presteer_bytes", 3},  {"frags", 7},
-      {"tokens_issued", 7},          {"tokens_returned", 7}, {"drop.pool_empty", 2},
-      {"drop.checksum", 0}};
+  result.statistics = {{"payload_bytes_bounced", 12}, {"presteer_bytes", 3},
+                       {"payload_bytes_staged", 9},   {"frags", 7},
+                       {"tokens_issued", 7},          {"tokens_returned", 7},
+                       {"drop.pool_empty", 2},        {"drop.checksum", 0}};
   return result;
 }
 
@@ -65,9 +68,12 @@ TEST(NcdevmemReportTest, TheJsonObjectHasTheKeysThatScriptsRelyOn) {
   EXPECT_EQ(json["cpu_s"], 0.75);
   EXPECT_EQ(json["cpu_s_per_gb"], 0.15);
   EXPECT_EQ(json["sha256"], "abc");
+  EXPECT_EQ(json["hash_on"], "device");
+  EXPECT_EQ(json["provider"], "opencl");
   EXPECT_EQ(json["region_bytes"], 67108864);
   EXPECT_EQ(json["net_iovs_leaked"], 0);
   EXPECT_EQ(json["payload_bytes_bounced"], 12);
+  EXPECT_EQ(json["payload_bytes_staged"], 9);
   EXPECT_EQ(json["presteer_bytes"], 3);
   EXPECT_EQ(json["missteered_bytes"], 0);
   EXPECT_EQ(json["frags"], 7);
@@ -78,6 +84,7 @@ TEST(NcdevmemReportTest, TheJsonObjectHasTheKeysThatScriptsRelyOn) {
   EXPECT_EQ(json["statistics"]["drop.checksum"], 0);
   ASSERT_EQ(json["streams"].size(), 2u);
   EXPECT_EQ(json["streams"][1]["sha256"], "def");
+  EXPECT_EQ(json["streams"][1]["hash_on"], "host");
   EXPECT_EQ(json["streams"][1]["bound"], false);
   EXPECT_FALSE(json.contains("error"));
 }
@@ -155,6 +162,7 @@ TEST(NcdevmemReportTest, ARunWithoutAnyStreamStillHasAReport) {
   EXPECT_EQ(json["bytes"], 0);
   EXPECT_EQ(json["gbit_per_s"], 0.0);
   EXPECT_FALSE(json.contains("sha256"));
+  EXPECT_FALSE(json.contains("hash_on"));
 }
 
 TEST(ProgressLineTest, TheRateIsThatSinceTheLastLook) {

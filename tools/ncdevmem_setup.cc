@@ -107,7 +107,8 @@ absl::Status NcdevmemReceiver::BindRegion(const std::vector<uint32_t>& queues) {
   absl::StatusOr<std::unique_ptr<Region>> region =
       session_->Allocate({.provider = options_.provider,
                           .bytes = options_.region_bytes,
-                          .huge_pages = options_.huge_pages});
+                          .huge_pages = options_.huge_pages,
+                          .device = options_.memory_device});
   if (!region.ok()) return region.status();
   const absl::StatusOr<BindingId> binding =
       session_->Bind(**region, {.queues = queues,
@@ -115,11 +116,25 @@ absl::Status NcdevmemReceiver::BindRegion(const std::vector<uint32_t>& queues) {
                                 .slab_bytes = options_.slab_bytes});
   if (!binding.ok()) return binding.status();
   bindings_.push_back(*binding);
+  result_.provider = std::string((*region)->provider_name());
   result_.region_bytes += (*region)->size_bytes();
   regions_.push_back(*std::move(region));
-  if (!options_.looks_at_payload()) return absl::OkStatus();
+  return options_.looks_at_payload() ? SetUpLook(*regions_.back()) : absl::OkStatus();
+}
 
-  std::vector<const Region*> to_look_at = {regions_.back().get()};
+absl::Status NcdevmemReceiver::SetUpLook(const Region& region) {
+  std::vector<const Region*> to_look_at;
+  if (region.cpu_visible()) {
+    to_look_at.push_back(&region);
+  } else if (options_.pattern.has_value() || !options_.output_path.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("-v, --validate and -o read the payload with the processor, which cannot map ",
+                     region.Describe(), "; use --sha256, which its device computes"));
+  } else {
+    // A trial: what the device needs is compiled now, not under a stream, or refused in time.
+    const absl::Status hashes = CreateDeviceSha256(region).status();
+    if (!hashes.ok()) return hashes;
+  }
   // Bytes that missed the region lie in the session's host region, mapped once.
   if (bindings_.size() == 1 && session_->host_region() != nullptr) {
     to_look_at.push_back(session_->host_region());
@@ -131,6 +146,10 @@ absl::Status NcdevmemReceiver::BindRegion(const std::vector<uint32_t>& queues) {
     views_.push_back(*std::move(view));
   }
   return absl::OkStatus();
+}
+
+const Region& NcdevmemReceiver::RegionOf(uint32_t queue) const {
+  return options_.region_per_queue ? *regions_[queue - options_.first_queue] : *regions_.front();
 }
 
 std::optional<BindingId> NcdevmemReceiver::BindingOf(uint32_t queue_index) const {
