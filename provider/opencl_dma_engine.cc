@@ -36,25 +36,11 @@ OpenClDmaEngine::~OpenClDmaEngine() {
   for (Batch& batch : batches_) ReleaseEvents(&batch);
 }
 
-// Acquire and release on both sides of the gate make what one thread did to the queue visible to
-// the other; one read-modify-write each way decides who comes first.
-bool OpenClDmaEngine::Enter() {
-  if ((gate_.fetch_or(kInside, std::memory_order_acq_rel) & kHalted) == 0) return true;
-  Leave();
-  return false;
-}
-
-void OpenClDmaEngine::Leave() {
-  const uint32_t before = gate_.fetch_and(~kInside, std::memory_order_acq_rel);
-  if ((before & kHalted) != 0) [[unlikely]]
-    gate_.notify_all();
-}
-
 uint64_t OpenClDmaEngine::Submit(std::span<const DmaCopy> copies) {
   DEVMEM_CHECK(!full() && copies.size() <= kDmaBatchCopiesMax, "a DMA engine is given too much");
-  if (!Enter()) return 0;
+  if (!gate_.Enter()) return 0;
   const int32_t code = EnqueueBatch(copies, &batches_[(submitted_ + 1) % kDmaBatchesMax]);
-  Leave();
+  gate_.Leave();
   if (code != kClSuccess) {
     LoseDevice(code);
     return 0;
@@ -95,9 +81,9 @@ int32_t OpenClDmaEngine::EnqueueCopy(const DmaCopy& copy, Batch* batch) {
 }
 
 uint64_t OpenClDmaEngine::Completed() {
-  if (completed_ == submitted_ || !Enter()) return completed_;
+  if (completed_ == submitted_ || !gate_.Enter()) return completed_;
   const int32_t code = PollBatches();
-  Leave();
+  gate_.Leave();
   if (code != kClSuccess) LoseDevice(code);
   return completed_;
 }
@@ -137,31 +123,27 @@ void OpenClDmaEngine::ReleaseEvents(Batch* batch) {
 
 bool OpenClDmaEngine::Fence() {
   if (completed_ == submitted_) return true;
-  if (!Enter()) return false;
+  if (!gate_.Enter()) return false;
   int32_t code = api_.Finish(queue_.get());
   if (code == kClSuccess) code = PollBatches();
-  Leave();
+  gate_.Leave();
   if (code != kClSuccess) LoseDevice(code);
   return completed_ == submitted_;
 }
 
 bool OpenClDmaEngine::ReadBack(uint64_t region_offset, std::span<uint8_t> to) {
   if (to.empty()) return !lost();
-  if (!Enter()) return false;
+  if (!gate_.Enter()) return false;
   const int32_t code = api_.EnqueueReadBuffer(queue_.get(), buffer_.get(), 1, region_offset,
                                               to.size(), to.data(), 0, nullptr, nullptr);
-  Leave();
+  gate_.Leave();
   if (code != kClSuccess) LoseDevice(code);
   return code == kClSuccess;
 }
 
 // The queue may have been halted, and even be lost, before: to wait for it again is harmless.
 void OpenClDmaEngine::Halt() {
-  uint32_t gate = gate_.fetch_or(kHalted, std::memory_order_acq_rel) | kHalted;
-  while ((gate & kInside) != 0) {
-    gate_.wait(gate, std::memory_order_acquire);
-    gate = gate_.load(std::memory_order_acquire);
-  }
+  gate_.Close();
   (void)api_.Finish(queue_.get());
 }
 

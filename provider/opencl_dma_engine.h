@@ -9,7 +9,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -18,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "provider/dma_engine.h"
 #include "provider/dma_mapping.h"
+#include "provider/halt_gate.h"
 #include "provider/limits.h"
 #include "provider/opencl_device.h"
 #include "provider/opencl_region.h"
@@ -25,12 +25,8 @@
 
 namespace devmem {
 
-// Halt() against the thread of the queue. Both sides meet in one word, `gate_`:
-//
-//   queue's thread                                Halt(), any thread
-//   gate_ |= kInside; halted before? out again    gate_ |= kHalted
-//   calls of the driver                           wait until kInside is gone
-//   gate_ &= ~kInside, wake a waiting Halt()      Finish(): what was queued has ended
+// The queue's thread passes a gate around each series of calls of the driver; Halt() closes it and
+// then waits for the queue (Finish()), so that what was queued has ended.
 //
 // Halt() comes under the lock of the region's life. A device that is lost makes the queue's thread
 // revoke the region, which takes that lock and leads back to Halt(), so it does that only outside
@@ -40,7 +36,7 @@ namespace devmem {
 //   1. Batches [completed_ + 1, submitted_] are on their way; batch n is batches_[n %
 //      kDmaBatchesMax], and has an event for each of its copies
 //      that were not merged.
-//   2. Once kHalted is set and kInside gone, no call of the driver begins any more that copies.
+//   2. Once the gate is closed, no call of the driver begins any more that copies.
 class OpenClDmaEngine final : public DmaEngine {
  public:
   // Errors: the driver's.
@@ -57,20 +53,15 @@ class OpenClDmaEngine final : public DmaEngine {
   bool Fence() override;
   bool ReadBack(uint64_t region_offset, std::span<uint8_t> to) override;
   void Halt() override;
-  bool lost() const override { return (gate_.load(std::memory_order_acquire) & kHalted) != 0; }
+  bool lost() const override { return gate_.closed(); }
 
  private:
-  static constexpr uint32_t kInside = 1;
-  static constexpr uint32_t kHalted = 2;
-
   struct Batch {
     std::vector<ClEvent> events;  // Owned; room for kDmaBatchCopiesMax from the start.
   };
 
   OpenClDmaEngine(const OpenClRegion& region, DmaMapping& staging, OpenClOwned<ClQueue> queue);
 
-  bool Enter();
-  void Leave();
   int32_t EnqueueBatch(std::span<const DmaCopy> copies, Batch* batch);
   int32_t EnqueueCopy(const DmaCopy& copy, Batch* batch);
   int32_t PollBatches();
@@ -86,7 +77,7 @@ class OpenClDmaEngine final : public DmaEngine {
   const OpenClOwned<ClMem> buffer_;
   const OpenClOwned<ClQueue> queue_;
 
-  std::atomic<uint32_t> gate_{0};
+  HaltGate gate_;
 
   // The queue's thread only.
   uint64_t submitted_ = 0;
