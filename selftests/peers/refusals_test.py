@@ -54,7 +54,7 @@ class CommandLineTest(RefusalCase):
         self.assert_says(self.refused(EXIT_USAGE, "-l", "-s", wrong), wrong, "is no IP address")
 
     def test_an_unknown_provider_is_answered_with_those_that_exist(self):
-        self.assert_says(self.refused(EXIT_FAILED, *self.LISTEN, "--provider", "cuda"), "cuda",
+        self.assert_says(self.refused(EXIT_FAILED, *self.LISTEN, "--provider", "vram"), "vram",
                          "memfd")
 
 
