@@ -105,9 +105,13 @@ Attachment::Attachment(const Region& region, const Importer& importer, std::stri
 absl::Status Attachment::MapMemory(const Region& region) {
   absl::StatusOr<MappedMemory> memory = region.Map(MapAccess::kReadWrite);
   if (!memory.ok()) return memory.status();
-  absl::Status populated = memory->Populate();
-  if (!populated.ok()) return populated;
-  lock_note_ = LockOrExplain(region, *memory);
+  if (region.sparse()) {
+    lock_note_ = absl::StrCat(region.Describe(), " is sparse: its pages are made when touched");
+  } else {
+    absl::Status populated = memory->Populate();
+    if (!populated.ok()) return populated;
+    lock_note_ = LockOrExplain(region, *memory);
+  }
   absl::StatusOr<std::unique_ptr<DmaMapping>> mapping =
       DmaMapping::Create(*std::move(memory), region.paging());
   if (!mapping.ok()) return mapping.status();

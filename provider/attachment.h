@@ -40,7 +40,7 @@ struct Importer {
 // Invariants:
 //   1. The region's policy allowed this importer, and DecideAttachment() its abilities.
 //   2. Every page was present and writable when Create() returned, so that a NIC's first access
-//      does not fault.
+//      does not fault; except where the region is sparse.
 //   3. The memory lives as long as the attachment, even when the Region has gone before it.
 //   4. Once revoked, neither mapping() nor any engine reaches the region.
 class Attachment final : private RegionUser {

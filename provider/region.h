@@ -40,6 +40,9 @@ struct RegionTraits {
   std::string local_because = {};
   // Whether the CPU can map it. Where not, it is staged: CreateDmaEngine() moves the bytes.
   bool cpu_visible = true;
+  // Whether its pages come into being when they are touched, and only then: an attachment neither
+  // populates nor locks them. For memory of which there is less than its size.
+  bool sparse = false;
 };
 
 // Where the bytes of a region lie, counted now and not assumed.
@@ -69,6 +72,7 @@ class Region {
   AttachmentKind attachment_kind() const { return traits_.attachment_kind; }
   const ImportPolicy& policy() const { return traits_.policy; }
   bool cpu_visible() const { return traits_.cpu_visible; }
+  bool sparse() const { return traits_.sparse; }
 
   // The file handle, or -1 for memory that is local to this process. Borrowed: it lives as long as
   // the region.
