@@ -5,8 +5,8 @@
 #include "netmem/nic/tap_device.h"
 
 #include <fcntl.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <sys/ioctl.h>
 
 #include <algorithm>
