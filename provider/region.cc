@@ -57,9 +57,9 @@ absl::StatusOr<UniqueFd> Region::ShareHandle() const {
 }
 
 absl::StatusOr<UniqueFd> Region::ExportDmabuf(uint64_t /*offset*/, uint64_t /*bytes*/) const {
-  return absl::FailedPreconditionError(absl::StrCat(
-      Describe(), " cannot be exported as a dma-buf; allocate from the provider memfd, ",
-      "udmabuf or dma-heap"));
+  return absl::FailedPreconditionError(
+      absl::StrCat(Describe(), " cannot be exported as a dma-buf; allocate pinned memory from ",
+                   "memfd, udmabuf or dma-heap"));
 }
 
 absl::StatusOr<Residence> Region::FindResidence() const {

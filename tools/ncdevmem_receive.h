@@ -26,8 +26,10 @@ struct RunResult {
   std::vector<StreamResult> streams;
   std::string provider;       // Of the regions; empty when nothing was bound.
   uint64_t region_bytes = 0;  // Of all regions together.
-  double seconds = 0;         // From the first connection's start to the last one's end.
-  double cpu_s = 0;           // Of this process in that time, user and system.
+  // Where the bytes of the last region lay once it was bound, as the machine said when asked.
+  std::string residence;
+  double seconds = 0;  // From the first connection's start to the last one's end.
+  double cpu_s = 0;    // Of this process in that time, user and system.
   uint64_t net_iovs_leaked = 0;
   std::string provider_choice;  // With --provider auto: what was chosen, and why.
   std::vector<Statistic> statistics;

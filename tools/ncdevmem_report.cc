@@ -103,6 +103,7 @@ std::string ReportJson(const RunResult& result) {
   }
   json.Text("provider", result.provider);
   json.Number("region_bytes", result.region_bytes);
+  if (!result.residence.empty()) json.Text("residence", result.residence);
   json.Number("net_iovs_leaked", result.net_iovs_leaked);
   for (const char* name : {"payload_bytes_bounced", "payload_bytes_staged", "presteer_bytes",
                            "missteered_bytes", "host_bytes", "bytes_read_back", "frags",

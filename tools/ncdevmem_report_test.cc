@@ -93,6 +93,8 @@ TEST(NcdevmemReportTest, AChoiceOfMemoryIsReportedWhereOneWasMade) {
   RunResult result = GoodRun();
   EXPECT_FALSE(nlohmann::json::parse(ReportJson(result)).contains("provider_choice"));
   EXPECT_EQ(ReportSummary(result).find("memory:"), std::string::npos);
+  result.residence = "65536 bytes in place, 0 in host memory instead, 0 absent: node 0";
+  EXPECT_EQ(nlohmann::json::parse(ReportJson(result))["residence"], result.residence);
   result.provider_choice = "memfd: no GPU's memory can be had here";
   EXPECT_EQ(nlohmann::json::parse(ReportJson(result))["provider_choice"], result.provider_choice);
   EXPECT_NE(ReportSummary(result).find("\nmemory: memfd: no GPU's memory can be had here\n"),

@@ -103,6 +103,19 @@ absl::Status NcdevmemReceiver::SetUpMemory() {
   return absl::OkStatus();
 }
 
+namespace {
+
+// Asked after the bind, because attaching may have moved the bytes.
+std::string DescribeResidence(const Region& region) {
+  const absl::StatusOr<Residence> residence = region.FindResidence();
+  if (!residence.ok()) return absl::StrCat("unknown: ", residence.status().message());
+  return absl::StrCat(residence->device_bytes, " bytes in place, ", residence->host_bytes,
+                      " in host memory instead, ", residence->absent_bytes,
+                      " absent: ", residence->where);
+}
+
+}  // namespace
+
 absl::Status NcdevmemReceiver::BindRegion(const std::vector<uint32_t>& queues) {
   absl::StatusOr<std::unique_ptr<Region>> region =
       session_->Allocate({.provider = options_.provider,
@@ -118,6 +131,7 @@ absl::Status NcdevmemReceiver::BindRegion(const std::vector<uint32_t>& queues) {
   bindings_.push_back(*binding);
   result_.provider = std::string((*region)->provider_name());
   result_.region_bytes += (*region)->size_bytes();
+  result_.residence = DescribeResidence(**region);
   regions_.push_back(*std::move(region));
   return options_.looks_at_payload() ? SetUpLook(*regions_.back()) : absl::OkStatus();
 }
