@@ -109,8 +109,9 @@ absl::StatusOr<Topology> TopologyReader::Read(const Source& source, const absl::
        {HWLOC_OBJ_BRIDGE, HWLOC_OBJ_PCI_DEVICE, HWLOC_OBJ_OS_DEVICE}) {
     hwloc_topology_set_type_filter(raw, type, HWLOC_TYPE_FILTER_KEEP_ALL);
   }
-  // These would talk to a display, and start OpenCL platforms, for names that are worth neither.
-  for (const char* const component : {"gl", "opencl"}) {
+  // The first two would talk to a display, and start OpenCL platforms, for names that are worth
+  // neither; the third loses memory at each look (libpciaccess), and /sys tells the same.
+  for (const char* const component : {"gl", "opencl", "pci"}) {
     hwloc_topology_set_components(raw, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, component);
   }
   absl::Status set = source(raw);
