@@ -225,12 +225,14 @@ TEST_F(MovableRegionTest, RangesBeyondTheRegionAndHandlesAreRefusedWithTheReason
 }
 
 // A NIC thread stamps pages in turn and remembers what landed, while the exporter moves and evicts.
-// Afterwards every page holds what was last counted, or the one write after it.
+// Afterwards every page holds what was last counted, or a later write that met the region but was
+// not counted: it is nobody's yet, and would be made again.
 TEST_F(MovableRegionTest, NothingThatLandedIsLostWhileTheMemoryMovesAllTheTime) {
   const auto attachment = Attach();
   const RegionView view = View();
   constexpr uint64_t kPages = 512;
   std::vector<uint64_t> landed(kPages, 0);
+  std::vector<uint64_t> tried(kPages, 0);
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> rounds{0};
   std::thread nic([&] {
@@ -239,6 +241,7 @@ TEST_F(MovableRegionTest, NothingThatLandedIsLostWhileTheMemoryMovesAllTheTime) 
       std::array<uint8_t, sizeof(number)> stamp;
       std::memcpy(stamp.data(), &number, sizeof(number));
       const uint64_t offset = page * (kBytes / kPages / 8 * 8);
+      tried[page] = number;
       if (WriteAs(attachment->mapping(), offset, stamp)) landed[page] = number;
       rounds.store(number);
     }
@@ -258,7 +261,8 @@ TEST_F(MovableRegionTest, NothingThatLandedIsLostWhileTheMemoryMovesAllTheTime) 
     uint64_t held = 0;
     std::memcpy(&held, &view.bytes()[page * (kBytes / kPages / 8 * 8)], sizeof(held));
     EXPECT_TRUE(held >= landed[page]) << "page " << page << " lost " << landed[page];
-    EXPECT_LE(held, landed[page] + kPages);
+    EXPECT_LE(held, tried[page]);
+    EXPECT_TRUE(held == 0 || held % kPages == page) << "page " << page << " holds " << held;
   }
 }
 
