@@ -318,6 +318,15 @@ class RegionLifecycleTest : public ::testing::TestWithParam<std::tuple<Stage, Ev
     EXPECT_EQ(consumer_->received(), kStreamBytes);
   }
 
+  // The limit, what is used, and by which region.
+  void ExpectItNamesTheHolder(const absl::Status& refusal) {
+    const std::string holder = kind() == Kind::kStaged ? "device" : "devmem region";
+    for (const std::string& word : {std::to_string(kRegionBytes + kRegionBytes / 2),
+                                    std::to_string(kRegionBytes), std::string("tester"), holder}) {
+      EXPECT_NE(refusal.message().find(word), absl::string_view::npos) << word << ": " << refusal;
+    }
+  }
+
   void Check(Outcome outcome, const absl::Status& said) {
     switch (outcome) {
       case Outcome::kGoesOn: EXPECT_TRUE(said.ok()) << said; return ExpectItGoesOn();
@@ -325,6 +334,7 @@ class RegionLifecycleTest : public ::testing::TestWithParam<std::tuple<Stage, Ev
         EXPECT_EQ(said.code(), event() == Event::kQuotaHit ? absl::StatusCode::kResourceExhausted
                                                            : absl::StatusCode::kFailedPrecondition)
             << said;
+        if (event() == Event::kQuotaHit) ExpectItNamesTheHolder(said);
         return ExpectItGoesOn();
       case Outcome::kEnds:
         return ExpectItEnds(event() == Event::kRevoke ? "sold to somebody else" : "device lost");
