@@ -2,26 +2,28 @@
 """Rules about #include: the order of the layers, the one door to payload bytes, and headers of
 abseil that the project must not use. Called by tidy.py."""
 
-# A layer may include itself and what is listed. `netmem/tcp` knows no NIC; `provider` knows no
-# network beyond the checksum; `uapi/abi` mirrors kernel structs and nothing else.
+# A layer may include itself and what is listed. `netmem/tcp` knows no NIC; `netmem/gvnic` is a NIC
+# for a guest's kernel and knows no TCP; `provider` knows no network beyond the checksum; `uapi/abi`
+# mirrors kernel structs and nothing else.
 MAY_INCLUDE = {
     "netmem/wire": [],
     "provider": ["netmem/wire/checksum.h"],
     "netmem": ["netmem/wire", "provider"],
     "netmem/nic": ["netmem/wire", "provider", "netmem"],
+    "netmem/gvnic": ["netmem/wire", "provider", "netmem", "netmem/nic"],
     "netmem/tcp": ["netmem/wire", "provider", "netmem"],
     "netmem/stack": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/tcp"],
     "uapi/abi": [],
     "uapi": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/tcp", "netmem/stack",
              "uapi/abi"],
-    "tools": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/tcp", "netmem/stack",
-              "uapi/abi", "uapi"],
+    "tools": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/gvnic", "netmem/tcp",
+              "netmem/stack", "uapi/abi", "uapi"],
     "examples": ["uapi"],
 }
 
 # The order in which layers stand above one another; a test may include every layer up to its own.
-ORDER = ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/tcp", "netmem/stack",
-         "uapi/abi", "uapi", "tools", "examples"]
+ORDER = ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/gvnic", "netmem/tcp",
+         "netmem/stack", "uapi/abi", "uapi", "tools", "examples"]
 
 # Folders of tests and measurements may include anything.
 FREE_FOLDERS = ("selftests", "bench")
