@@ -14,16 +14,17 @@ MAY_INCLUDE = {
     "netmem/tcp": ["netmem/wire", "provider", "netmem"],
     "netmem/stack": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/tcp"],
     "uapi/abi": [],
+    "uapi/netlink": ["netmem/wire", "provider", "netmem", "netmem/nic", "uapi/abi"],
     "uapi": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/tcp", "netmem/stack",
-             "uapi/abi"],
+             "uapi/abi", "uapi/netlink"],
     "tools": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/gvnic", "netmem/tcp",
-              "netmem/stack", "uapi/abi", "uapi"],
+              "netmem/stack", "uapi/abi", "uapi/netlink", "uapi"],
     "examples": ["uapi"],
 }
 
 # The order in which layers stand above one another; a test may include every layer up to its own.
 ORDER = ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/gvnic", "netmem/tcp",
-         "netmem/stack", "uapi/abi", "uapi", "tools", "examples"]
+         "netmem/stack", "uapi/abi", "uapi/netlink", "uapi", "tools", "examples"]
 
 # Folders of tests and measurements may include anything.
 FREE_FOLDERS = ("selftests", "bench")
