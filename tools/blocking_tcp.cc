@@ -16,7 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "provider/posix_error.h"
-#include "uapi/copy_socket.h"
+#include "uapi/tcp_socket.h"
 
 namespace devmem {
 namespace {

@@ -22,7 +22,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tools/test_receiver.h"
-#include "uapi/copy_socket.h"
+#include "uapi/tcp_socket.h"
 
 namespace devmem {
 namespace {

@@ -4,34 +4,18 @@
 
 #include "uapi/copy_queue.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <optional>
 #include <utility>
 
 #include "provider/check.h"
-#include "uapi/copy_socket.h"
+#include "uapi/tcp_socket.h"
 
 namespace devmem {
-namespace {
-
-// recv() without waiting; the number of bytes, 0 at the end, or minus the errno.
-ssize_t ReceiveInto(int socket, std::span<uint8_t> to) {
-  for (;;) {
-    const ssize_t got = ::recv(socket, to.data(), to.size(), MSG_DONTWAIT);
-    if (got >= 0) return got;
-    if (errno != EINTR) return -errno;
-  }
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<CopyQueue>> CopyQueue::Create(uint32_t index,
                                                              const MemoryProvider& memory,
                                                              RegionWriter writer,
-                                                             CopyStats* stats) {
+                                                             SocketStats* stats) {
   absl::StatusOr<std::unique_ptr<PagePool>> pool = PagePool::Create(memory, kCopyBounceBytes);
   if (!pool.ok()) return pool.status();
   const uint64_t tokens_wanted = uint64_t{(*pool)->net_iov_count()} * kPiecesPerNetIov;
@@ -43,10 +27,9 @@ absl::StatusOr<std::unique_ptr<CopyQueue>> CopyQueue::Create(uint32_t index,
 }
 
 CopyQueue::CopyQueue(uint32_t index, const MemoryProvider& memory, RegionWriter writer,
-                     CopyStats* stats, std::unique_ptr<PagePool> pool, TokenTable tokens)
-    : index_(index),
+                     SocketStats* stats, std::unique_ptr<PagePool> pool, TokenTable tokens)
+    : SocketQueue(index, tokens.lane()),
       region_id_(memory.region_id),
-      lane_(tokens.lane()),
       stats_(stats),
       writer_(std::move(writer)),
       pool_(std::move(pool)),
@@ -63,7 +46,7 @@ uint32_t CopyQueue::RoomFor(size_t frags_max) {
   return std::min(room, kCopyBounceBytes);
 }
 
-CopyQueue::Received CopyQueue::Receive(int socket, std::span<Frag> frags) {
+SocketQueue::Received CopyQueue::Receive(int socket, std::span<Frag> frags) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (closed_) return {.outcome = Outcome::kClosed, .why = why_closed_};
   if (tokens_.full()) return {.outcome = Outcome::kNoTokens};
@@ -78,14 +61,12 @@ CopyQueue::Received CopyQueue::Receive(int socket, std::span<Frag> frags) {
     const uint64_t offset = pool_->provider().region_offset + run.offset;
     if (!writer_->Ready(offset, run.bytes)) return {.outcome = Outcome::kAway};
   }
-  const ssize_t got = ReceiveInto(socket, std::span(bounce_).first(room));
-  if (got == 0) return {.outcome = Outcome::kEnd};
-  if (got == -EAGAIN) return {.outcome = Outcome::kEmpty};
-  if (got < 0) return {.outcome = Outcome::kBroken, .error = static_cast<int>(-got)};
-  return CopyIn(static_cast<uint32_t>(got), frags);
+  const Received received = ReadSocket(socket, std::span(bounce_).first(room));
+  if (received.outcome != Outcome::kBytes) return received;
+  return CopyIn(static_cast<uint32_t>(received.bytes), frags);
 }
 
-CopyQueue::Received CopyQueue::CopyIn(uint32_t bytes, std::span<Frag> frags) {
+SocketQueue::Received CopyQueue::CopyIn(uint32_t bytes, std::span<Frag> frags) {
   const uint32_t pieces = pool_->Take(bytes, pieces_);
   DEVMEM_CHECK(pieces > 0 && pieces <= frags.size(),
                "recv() brought more than the pool has room for");
@@ -104,11 +85,25 @@ CopyQueue::Received CopyQueue::CopyIn(uint32_t bytes, std::span<Frag> frags) {
   }
   for (uint32_t i = 0; i < pieces; ++i) frags[i].token = tokens_.Insert(pieces_[i]);
   stats_->payload_bytes.Add(bytes);
+  stats_->bounced_bytes.Add(bytes);
   stats_->region_bytes.Add(bytes);
   stats_->receive_calls.Add(1);
   stats_->frags.Add(pieces);
   stats_->tokens_issued.Add(pieces);
-  return {.outcome = Outcome::kFrags, .frags = pieces, .bytes = bytes};
+  return {.outcome = Outcome::kBytes, .frags = pieces, .bytes = bytes};
+}
+
+SocketQueue::Received CopyQueue::Read(int socket, std::span<uint8_t> bytes) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_) return {.outcome = Outcome::kClosed, .why = why_closed_};
+  }
+  const Received received = ReadSocket(socket, bytes);
+  if (received.outcome != Outcome::kBytes) return received;
+  stats_->payload_bytes.Add(received.bytes);
+  stats_->bounced_bytes.Add(received.bytes);
+  stats_->receive_calls.Add(1);
+  return received;
 }
 
 bool CopyQueue::Release(Token token) {
@@ -126,9 +121,10 @@ bool CopyQueue::AddSocket(int socket) {
   return !closed_;
 }
 
-void CopyQueue::RemoveSocket(int socket) {
+// close(2) sends a FIN, or a RST when received bytes were not read: what the interface promises.
+void CopyQueue::TakeSocket(UniqueFd socket) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  sockets_.erase(socket);
+  sockets_.erase(socket.get());
 }
 
 bool CopyQueue::posting() const {

@@ -32,7 +32,8 @@
 #include "netmem/token_table.h"
 #include "provider/attachment.h"
 #include "provider/region_writer.h"
-#include "uapi/copy_stats.h"
+#include "uapi/socket_queue.h"
+#include "uapi/socket_stats.h"
 
 namespace devmem {
 
@@ -41,70 +42,41 @@ namespace devmem {
 // slabs.
 inline constexpr uint32_t kCopyBounceBytes = 256u << 10;
 
-class CopyQueue {
- public:
-  enum class Outcome {
-    kFrags,
-    kEnd,       // The peer has sent its last byte.
-    kEmpty,     // Nothing has arrived.
-    kNoRoom,    // Every net_iov is held.
-    kNoTokens,  // Every token is held.
-    kBroken,    // recv() failed with `error`.
-    kRevoked,   // The region was taken away; bytes were lost, so the connection must end.
-    kClosed,    // The queue was unbound; `why` says by whom.
-    kAway,      // The region's memory is away and cannot come back now.
-  };
-  struct Received {
-    Outcome outcome = Outcome::kEmpty;
-    size_t frags = 0;
-    uint64_t bytes = 0;
-    int error = 0;          // An errno, for kBroken.
-    absl::Status why = {};  // For kClosed.
-  };
+// Virtual queues of a session: each is a pool and a token table, and costs nothing until it is
+// bound.
+inline constexpr uint32_t kCopyQueues = 64;
 
+class CopyQueue final : public SocketQueue {
+ public:
   // The attachment behind `writer`, and `stats`, outlive the queue. Errors: those of PagePool and
   // TokenTable.
   static absl::StatusOr<std::unique_ptr<CopyQueue>> Create(uint32_t index,
                                                            const MemoryProvider& memory,
-                                                           RegionWriter writer, CopyStats* stats);
-  CopyQueue(const CopyQueue&) = delete;
-  CopyQueue& operator=(const CopyQueue&) = delete;
+                                                           RegionWriter writer, SocketStats* stats);
 
-  uint32_t index() const { return index_; }
-  uint16_t lane() const { return lane_; }
+  // Takes at most one bounce buffer.
+  Received Receive(int socket, std::span<Frag> frags) override;
+  // Takes the next bytes past the region.
+  Received Read(int socket, std::span<uint8_t> bytes) override;
 
-  // Takes what has arrived on `socket`, at most one bounce buffer, without waiting. `frags` is not
-  // empty.
-  Received Receive(int socket, std::span<Frag> frags);
-
-  // Ends a token of this queue's lane. False when it names nothing.
-  bool Release(Token token);
-
-  // Sockets that are reset when the queue closes. False, and nothing listed, when it has closed.
-  bool AddSocket(int socket);
-  void RemoveSocket(int socket);
-
-  bool posting() const;
-  // The region is being removed: no more bytes go there, what is out drains.
-  void StopPosting();
-  // Whether the token names a frag that is held.
-  bool Holds(Token token) const;
-  // Resets the sockets, ends every token and lets the region go. `why` is for its connections.
-  void Close(const absl::Status& why);
-
-  Account account() const;
+  bool Release(Token token) override;
+  bool Holds(Token token) const override;
+  bool AddSocket(int socket) override;
+  void TakeSocket(UniqueFd socket) override;
+  bool posting() const override;
+  void StopPosting() override;
+  void Close(const absl::Status& why) override;
+  Account account() const override;
 
  private:
-  CopyQueue(uint32_t index, const MemoryProvider& memory, RegionWriter writer, CopyStats* stats,
+  CopyQueue(uint32_t index, const MemoryProvider& memory, RegionWriter writer, SocketStats* stats,
             std::unique_ptr<PagePool> pool, TokenTable tokens);
 
   uint32_t RoomFor(size_t frags_max);
   Received CopyIn(uint32_t bytes, std::span<Frag> frags);
 
-  const uint32_t index_;
   const uint32_t region_id_;
-  const uint16_t lane_;
-  CopyStats* const stats_;
+  SocketStats* const stats_;
 
   mutable std::mutex mutex_;  // Guards everything below.
   bool closed_ = false;

@@ -66,7 +66,7 @@ class CopyQueueTest : public testing::Test {
 
   std::unique_ptr<Region> region_;
   std::unique_ptr<Attachment> attachment_;
-  CopyStats stats_;
+  SocketStats stats_;
   std::unique_ptr<CopyQueue> queue_;
   UniqueFd peer_;
   UniqueFd socket_;
@@ -86,7 +86,7 @@ TEST_F(CopyQueueTest, BytesLandInTheRegionInStreamOrder) {
   std::vector<Frag> held;
   while (landed.size() < sent.size()) {
     const CopyQueue::Received received = queue_->Receive(socket_.get(), frags_);
-    ASSERT_EQ(received.outcome, Outcome::kFrags);
+    ASSERT_EQ(received.outcome, Outcome::kBytes);
     const auto part = Landed(std::span(frags_).first(received.frags));
     EXPECT_EQ(part.size(), received.bytes);
     landed.insert(landed.end(), part.begin(), part.end());
@@ -132,13 +132,13 @@ TEST_F(CopyQueueTest, AFullPoolTakesNothingFromTheSocketUntilAFragIsReleased) {
     const auto part = Landed(std::span(frags_).first(received.frags));
     landed.insert(landed.end(), part.begin(), part.end());
     held.insert(held.end(), frags_.begin(), frags_.begin() + received.frags);
-  } while (received.outcome == Outcome::kFrags);
+  } while (received.outcome == Outcome::kBytes);
   ASSERT_EQ(received.outcome, Outcome::kNoRoom);
   EXPECT_EQ(landed.size(), kRegionBytes);  // Packed: not a byte of the region is wasted.
   EXPECT_EQ(stats_.receive_starved.value(), 1u);
 
   for (const Frag& frag : held) EXPECT_TRUE(queue_->Release(frag.token));
-  while ((received = queue_->Receive(socket_.get(), frags_)).outcome == Outcome::kFrags) {
+  while ((received = queue_->Receive(socket_.get(), frags_)).outcome == Outcome::kBytes) {
     const auto part = Landed(std::span(frags_).first(received.frags));
     landed.insert(landed.end(), part.begin(), part.end());
     for (const Frag& frag : std::span(frags_).first(received.frags)) queue_->Release(frag.token);
@@ -184,12 +184,12 @@ TEST_F(CopyQueueTest, AFullTokenTableSaysSo) {
              .slab_bytes = 256u << 10});  // Four net_iovs, so sixteen tokens.
   for (int i = 0; i < 16; ++i) {
     ASSERT_EQ(SendFromPeer(Numbered(1)), 1u);
-    ASSERT_EQ(queue_->Receive(socket_.get(), frags_).outcome, Outcome::kFrags);
+    ASSERT_EQ(queue_->Receive(socket_.get(), frags_).outcome, Outcome::kBytes);
   }
   ASSERT_EQ(SendFromPeer(Numbered(1)), 1u);
   EXPECT_EQ(queue_->Receive(socket_.get(), frags_).outcome, Outcome::kNoTokens);
   EXPECT_TRUE(queue_->Release(frags_[0].token));
-  EXPECT_EQ(queue_->Receive(socket_.get(), frags_).outcome, Outcome::kFrags);
+  EXPECT_EQ(queue_->Receive(socket_.get(), frags_).outcome, Outcome::kBytes);
 }
 
 TEST_F(CopyQueueTest, BytesThatMissARevokedRegionAreNotHandedOut) {

@@ -2,7 +2,7 @@
 //
 // socket(7), tcp(7), getifaddrs(3).
 
-#include "uapi/copy_socket.h"
+#include "uapi/tcp_socket.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -83,11 +83,17 @@ std::string Text(const IpAddress& address, uint16_t port) {
 
 using GetName = int (*)(int, sockaddr*, socklen_t*);
 
-std::string Endpoint(int socket, GetName get_name) {
+std::optional<Endpoint> End(int socket, GetName get_name) {
   SocketAddress name;
-  if (get_name(socket, name.get(), &name.bytes) != 0) return "none";
+  if (get_name(socket, name.get(), &name.bytes) != 0) return std::nullopt;
   const std::optional<IpAddress> address = DecodeAddress(name.get());
-  return address.has_value() ? Text(*address, DecodePort(name)) : "none";
+  if (!address.has_value()) return std::nullopt;
+  return Endpoint{*address, DecodePort(name)};
+}
+
+std::string EndText(int socket, GetName get_name) {
+  const std::optional<Endpoint> end = End(socket, get_name);
+  return end.has_value() ? Text(end->address, end->port) : "none";
 }
 
 // The addresses of this machine, or rather of this network namespace, for a message.
@@ -149,17 +155,48 @@ absl::Status BindSocket(int socket, const IpAddress& address, uint16_t port) {
   return ExplainBind(errno, address, port);
 }
 
+// The address with which this machine speaks to `peer`. Connecting a datagram socket sends nothing;
+// it asks for the route.
+absl::StatusOr<IpAddress> SourceAddress(const IpAddress& peer, uint16_t port) {
+  const UniqueFd probe(
+      ::socket(peer.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP));
+  SocketAddress encoded = Encode(peer, port);
+  if (!probe.valid() || ::connect(probe.get(), encoded.get(), encoded.bytes) != 0) {
+    const int err = errno;
+    return ErrnoToStatus(err, absl::StrCat("cannot find a route to ", peer.ToString(),
+                                           " (`ip route get` shows what the kernel would do)"));
+  }
+  const std::optional<Endpoint> end = End(probe.get(), ::getsockname);
+  if (!end.has_value()) return absl::UnavailableError("the kernel does not name a source address");
+  return end->address;
+}
+
 }  // namespace
 
-absl::StatusOr<UniqueFd> OpenListener(absl::string_view address, uint16_t port, uint32_t backlog) {
+absl::StatusOr<UniqueFd> BindListener(absl::string_view address, uint16_t port) {
   const absl::StatusOr<IpAddress> parsed = ParseOrRefuse(address);
   if (!parsed.ok()) return parsed.status();
   absl::StatusOr<UniqueFd> socket = OpenSocket(*parsed);
   if (!socket.ok()) return socket.status();
   const absl::Status bound = BindSocket(socket->get(), *parsed, port);
   if (!bound.ok()) return bound;
+  return socket;
+}
+
+absl::Status StartListening(int socket, uint32_t backlog) {
   const int backlog_max = static_cast<int>(std::min<uint32_t>(backlog, 1u << 20));
-  if (::listen(socket->get(), backlog_max) != 0) return ExplainBind(errno, *parsed, port);
+  if (::listen(socket, backlog_max) == 0) return absl::OkStatus();
+  const int err = errno;
+  const std::optional<Endpoint> end = LocalEnd(socket);
+  if (!end.has_value()) return ErrnoToStatus(err, "cannot listen on a socket");
+  return ExplainBind(err, end->address, end->port);
+}
+
+absl::StatusOr<UniqueFd> OpenListener(absl::string_view address, uint16_t port, uint32_t backlog) {
+  absl::StatusOr<UniqueFd> socket = BindListener(address, port);
+  if (!socket.ok()) return socket.status();
+  const absl::Status listening = StartListening(socket->get(), backlog);
+  if (!listening.ok()) return listening;
   return socket;
 }
 
@@ -175,23 +212,40 @@ absl::StatusOr<UniqueFd> AcceptSocket(int listener) {
   }
 }
 
-absl::StatusOr<UniqueFd> StartConnect(const Dial& dial) {
+absl::StatusOr<UniqueFd> PrepareConnect(const Dial& dial, bool name_local) {
   const absl::StatusOr<IpAddress> peer = ParseOrRefuse(dial.address);
   if (!peer.ok()) return peer.status();
   absl::StatusOr<UniqueFd> socket = OpenSocket(*peer);
   if (!socket.ok()) return socket.status();
-  if (!dial.local_address.empty() || dial.local_port != 0) {
-    const std::string any = peer->is_v4() ? "0.0.0.0" : "::";
-    const auto local = ParseOrRefuse(dial.local_address.empty() ? any : dial.local_address);
-    if (!local.ok()) return local.status();
-    const absl::Status bound = BindSocket(socket->get(), *local, dial.local_port);
-    if (!bound.ok()) return bound;
+  if (dial.local_address.empty() && dial.local_port == 0 && !name_local) return socket;
+  absl::StatusOr<IpAddress> local = ParseOrRefuse(peer->is_v4() ? "0.0.0.0" : "::");
+  if (!dial.local_address.empty()) {
+    local = ParseOrRefuse(dial.local_address);
+  } else if (name_local) {
+    local = SourceAddress(*peer, dial.port);
   }
+  if (!local.ok()) return local.status();
+  const absl::Status bound = BindSocket(socket->get(), *local, dial.local_port);
+  if (!bound.ok()) return bound;
+  return socket;
+}
+
+absl::Status BeginConnect(int socket, const Dial& dial) {
+  const absl::StatusOr<IpAddress> peer = ParseOrRefuse(dial.address);
+  if (!peer.ok()) return peer.status();
   SocketAddress encoded = Encode(*peer, dial.port);
-  if (::connect(socket->get(), encoded.get(), encoded.bytes) == 0) return socket;
+  if (::connect(socket, encoded.get(), encoded.bytes) == 0) return absl::OkStatus();
   const int err = errno;
-  if (err == EINPROGRESS || err == EINTR) return socket;
+  if (err == EINPROGRESS || err == EINTR) return absl::OkStatus();
   return ErrnoToStatus(err, absl::StrCat("cannot connect to ", Text(*peer, dial.port)));
+}
+
+absl::StatusOr<UniqueFd> StartConnect(const Dial& dial) {
+  absl::StatusOr<UniqueFd> socket = PrepareConnect(dial, false);
+  if (!socket.ok()) return socket.status();
+  const absl::Status begun = BeginConnect(socket->get(), dial);
+  if (!begun.ok()) return begun;
+  return socket;
 }
 
 absl::Status ConnectResult(int socket, const Dial& dial) {
@@ -221,13 +275,27 @@ bool IsReadable(int fd) {
   return ::poll(&polled, 1, 0) == 1;
 }
 
-uint16_t LocalPort(int socket) {
-  SocketAddress name;
-  return ::getsockname(socket, name.get(), &name.bytes) == 0 ? DecodePort(name) : uint16_t{0};
+SocketQueue::Received ReadSocket(int socket, std::span<uint8_t> to) {
+  using Outcome = SocketQueue::Outcome;
+  for (;;) {
+    const ssize_t got = ::recv(socket, to.data(), to.size(), MSG_DONTWAIT);
+    if (got > 0) return {.outcome = Outcome::kBytes, .bytes = static_cast<uint64_t>(got)};
+    if (got == 0) return {.outcome = Outcome::kEnd};
+    const int err = errno;
+    if (err == EAGAIN) return {.outcome = Outcome::kEmpty};
+    if (err != EINTR) return {.outcome = Outcome::kBroken, .error = err};
+  }
 }
 
-std::string LocalEndpoint(int socket) { return Endpoint(socket, ::getsockname); }
-std::string RemoteEndpoint(int socket) { return Endpoint(socket, ::getpeername); }
+uint16_t LocalPort(int socket) {
+  const std::optional<Endpoint> end = LocalEnd(socket);
+  return end.has_value() ? end->port : uint16_t{0};
+}
+
+std::optional<Endpoint> LocalEnd(int socket) { return End(socket, ::getsockname); }
+std::optional<Endpoint> RemoteEnd(int socket) { return End(socket, ::getpeername); }
+std::string LocalEndpoint(int socket) { return EndText(socket, ::getsockname); }
+std::string RemoteEndpoint(int socket) { return EndText(socket, ::getpeername); }
 
 absl::string_view TcpStateOf(int socket) {
   // In the order of the kernel's numbers, which begin at 1 (include/net/tcp_states.h).

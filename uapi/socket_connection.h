@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Listeners and connections of the copy backend: kernel sockets behind the public interface. Each
+// Listeners and connections of the backends over kernel sockets, behind the public interface. Each
 // is used by one thread at a time; the session they come from outlives them.
 
 #pragma once
@@ -13,19 +13,22 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "provider/unique_fd.h"
-#include "uapi/copy_core.h"
-#include "uapi/copy_queue.h"
 #include "uapi/devmem.h"
+#include "uapi/socket_backend.h"
+#include "uapi/socket_core.h"
+#include "uapi/socket_queue.h"
 
 namespace devmem {
 
-class CopyConnection final : public Connection {
+class SocketConnection final : public Connection {
  public:
   // Takes over a connected, non-blocking socket. Without a queue the connection lives in host
-  // memory. Errors: kUnavailable when the queue was unbound meanwhile.
-  static absl::StatusOr<std::unique_ptr<Connection>> Create(CopyCore* core, UniqueFd socket,
-                                                            std::shared_ptr<CopyQueue> queue);
-  ~CopyConnection() override;
+  // memory. `rule` steers it to the queue. Errors: kUnavailable when the queue was unbound
+  // meanwhile.
+  static absl::StatusOr<std::unique_ptr<Connection>> Create(SocketCore* core, UniqueFd socket,
+                                                            std::shared_ptr<SocketQueue> queue,
+                                                            RuleHold rule);
+  ~SocketConnection() override;
 
   absl::StatusOr<size_t> Recv(std::span<Frag> frags, Nanos deadline) override;
   absl::Status Release(std::span<const Frag> frags) override { return core_->Release(frags); }
@@ -40,21 +43,26 @@ class CopyConnection final : public Connection {
   ConnectionInfo info() const override;
 
  private:
-  CopyConnection(CopyCore* core, UniqueFd socket, std::shared_ptr<CopyQueue> queue);
+  SocketConnection(SocketCore* core, UniqueFd socket, std::shared_ptr<SocketQueue> queue,
+                   RuleHold rule);
 
-  absl::StatusOr<size_t> Deliver(const CopyQueue::Received& received);
+  absl::StatusOr<size_t> ReceiveFrom(std::span<Frag> frags, Nanos deadline);
+  SocketQueue::Received ReadUnbound(std::span<uint8_t> bytes);
+  absl::Status WaitForRoom(const SocketQueue::Received& received, Nanos deadline);
+  absl::StatusOr<size_t> Deliver(const SocketQueue::Received& received);
   absl::StatusOr<size_t> ReachEnd();
   absl::Status Break(absl::Status reason);
   absl::Status BreakByErrno(int err);
 
-  CopyCore* const core_;
-  const UniqueFd socket_;
-  const std::shared_ptr<CopyQueue> queue_;  // Null without a binding.
+  SocketCore* const core_;
+  UniqueFd socket_;                           // Goes to the queue in the end.
+  const std::shared_ptr<SocketQueue> queue_;  // Null without a binding.
+  const RuleHold rule_;
   const std::string local_;
   const std::string remote_;
   UniqueFd
       writable_;  // An epoll that is readable while socket_ is writable; made when first needed.
-  bool watched_ = true;
+  bool watched_;  // Whether the session's descriptor speaks for the socket.
   bool ended_ = false;
   bool shut_down_ = false;
   std::optional<absl::Status> broken_;
@@ -62,18 +70,20 @@ class CopyConnection final : public Connection {
   uint64_t sent_bytes_ = 0;
 };
 
-class CopyListener final : public Listener {
+class SocketListener final : public Listener {
  public:
-  CopyListener(CopyCore* core, UniqueFd socket, std::shared_ptr<CopyQueue> queue);
-  ~CopyListener() override;
+  SocketListener(SocketCore* core, UniqueFd socket, std::shared_ptr<SocketQueue> queue,
+                 RuleHold rule);
+  ~SocketListener() override;
 
   absl::StatusOr<std::unique_ptr<Connection>> Accept(Nanos deadline) override;
   uint16_t port() const override { return port_; }
 
  private:
-  CopyCore* const core_;
+  SocketCore* const core_;
   const UniqueFd socket_;
-  const std::shared_ptr<CopyQueue> queue_;
+  const std::shared_ptr<SocketQueue> queue_;
+  const RuleHold rule_;
   const uint16_t port_;
 };
 

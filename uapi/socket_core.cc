@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bindings, releases and waiting of the copy backend.
+// Bindings, releases and waiting of the backends over kernel sockets.
 
-#include "uapi/copy_core.h"
+#include "uapi/socket_core.h"
 
 #include <sys/epoll.h>
 
@@ -29,28 +29,38 @@ void ChangeEpoll(int epoll, int operation, int fd) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CopyCore>> CopyCore::Create(Clock* clock, Threading threading) {
+absl::StatusOr<std::unique_ptr<SocketCore>> SocketCore::Create(
+    Clock* clock, Threading threading, std::unique_ptr<SocketBackend> backend) {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll.valid()) {
     const int err = errno;
     return ErrnoToStatus(err, "cannot create the session's epoll descriptor");
   }
-  std::unique_ptr<CopyCore> core(new CopyCore(clock, threading, std::move(epoll)));
+  std::unique_ptr<SocketCore> core(
+      new SocketCore(clock, threading, std::move(backend), std::move(epoll)));
   const absl::Status news = core->region_news_.Create();
   if (!news.ok()) return news;
   ChangeEpoll(core->epoll_.get(), EPOLL_CTL_ADD, core->region_news_.fd());
   return core;
 }
 
-CopyCore::~CopyCore() {
-  for (const auto& [id, bound] : bound_) {
-    for (const auto& queue : bound.queues) {
-      queue->Close(absl::UnavailableError("the session of this connection has ended"));
-    }
+SocketCore::SocketCore(Clock* clock, Threading threading, std::unique_ptr<SocketBackend> backend,
+                       UniqueFd epoll)
+    : clock_(clock),
+      threading_(threading),
+      epoll_(std::move(epoll)),
+      backend_(std::move(backend)),
+      table_(backend_->queue_count()) {}
+
+SocketCore::~SocketCore() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  while (!bound_.empty()) {
+    (void)UnbindLocked(bound_.begin()->first,
+                       absl::UnavailableError("the session of this connection has ended"));
   }
 }
 
-absl::StatusOr<BindingId> CopyCore::Bind(const Region& region, const BindOptions& options) {
+absl::StatusOr<BindingId> SocketCore::Bind(const Region& region, const BindOptions& options) {
   const uint64_t left = region.size_bytes() - std::min(region.size_bytes(), options.offset);
   const BindRequest request{.owner_id = 1,
                             .region_id = region.id(),
@@ -64,39 +74,33 @@ absl::StatusOr<BindingId> CopyCore::Bind(const Region& region, const BindOptions
   LookAfterRegions();
   // Before the lock, because the exporter is asked, who may take his time.
   absl::StatusOr<std::unique_ptr<Attachment>> attachment =
-      Attachment::Create(region, {.name = "copy", .on_event = [this] { region_news_.Raise(); }});
+      Attachment::Create(region, {.name = backend_->importer_name(),
+                                  .caps = backend_->importer_caps(),
+                                  .on_event = [this] { region_news_.Raise(); }});
   if (!attachment.ok()) return attachment.status();
   const std::lock_guard<std::mutex> lock(mutex_);
   const absl::StatusOr<BindingId> id = table_.Bind(request);
   if (!id.ok()) return id.status();
 
-  absl::StatusOr<Bound> bound = Fill(*table_.Find(*id), region, *std::move(attachment));
-  if (!bound.ok()) {
+  auto queues = backend_->MakeQueues(*table_.Find(*id), region, **attachment, &stats_);
+  if (!queues.ok()) {
     (void)table_.Unbind(*id);
-    return bound.status();
+    return queues.status();
   }
-  for (const auto& queue : bound->queues) by_lane_[queue->lane()] = queue;
-  bound_.emplace(*id, *std::move(bound));
+  List(*id, Bound{*std::move(attachment), *std::move(queues)});
   return *id;
 }
 
-// The attachment and the queues of a binding that the table has accepted.
-absl::StatusOr<CopyCore::Bound> CopyCore::Fill(const Binding& binding, const Region& region,
-                                               std::unique_ptr<Attachment> attachment) {
-  Bound bound{std::move(attachment), {}};
-  for (const uint32_t index : binding.queues()) {
-    const absl::StatusOr<MemoryProvider> memory = binding.ProviderFor(index);
-    if (!memory.ok()) return memory.status();
-    absl::StatusOr<RegionWriter> writer = RegionWriter::Create(region, *bound.attachment);
-    if (!writer.ok()) return writer.status();
-    auto queue = CopyQueue::Create(index, *memory, *std::move(writer), &stats_);
-    if (!queue.ok()) return queue.status();
-    bound.queues.push_back(*std::move(queue));
+// A binding's queues can be found by their tokens from here on, and wake the session.
+void SocketCore::List(BindingId id, Bound bound) {
+  for (const auto& queue : bound.queues) {
+    by_lane_[queue->lane()] = queue.get();
+    if (queue->fd() >= 0) ChangeEpoll(epoll_.get(), EPOLL_CTL_ADD, queue->fd());
   }
-  return bound;
+  bound_.emplace(id, std::move(bound));
 }
 
-absl::Status CopyCore::Unbind(BindingId id) {
+absl::Status SocketCore::Unbind(BindingId id) {
   AskFences();
   const std::lock_guard<std::mutex> lock(mutex_);
   if (gone_.erase(id) != 0) return absl::OkStatus();
@@ -114,19 +118,21 @@ absl::Status CopyCore::Unbind(BindingId id) {
                                  "and connect again"));
 }
 
-absl::Status CopyCore::UnbindLocked(BindingId id, const absl::Status& why) {
+absl::Status SocketCore::UnbindLocked(BindingId id, const absl::Status& why) {
   const absl::Status unbound = table_.Unbind(id);
   if (!unbound.ok()) return unbound;
   const auto found = bound_.find(id);
   for (const auto& queue : found->second.queues) {
+    if (queue->fd() >= 0) ChangeEpoll(epoll_.get(), EPOLL_CTL_DEL, queue->fd());
     queue->Close(why);
     by_lane_.erase(queue->lane());
   }
+  backend_->EndBinding(id);
   bound_.erase(found);
   return absl::OkStatus();
 }
 
-void CopyCore::LookAfterRegions() {
+void SocketCore::LookAfterRegions() {
   if (!region_news_.raised() && !draining_.load(std::memory_order_relaxed)) return;
   region_news_.Lower();
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -153,12 +159,12 @@ void CopyCore::LookAfterRegions() {
   draining_.store(draining, std::memory_order_relaxed);
 }
 
-absl::Status CopyCore::BindingStatus(BindingId id) const {
+absl::Status SocketCore::BindingStatus(BindingId id) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return StatusLocked(id);
 }
 
-absl::Status CopyCore::StatusLocked(BindingId id) const {
+absl::Status SocketCore::StatusLocked(BindingId id) const {
   const auto gone = gone_.find(id);
   if (gone != gone_.end()) return gone->second;
   const auto found = bound_.find(id);
@@ -167,21 +173,21 @@ absl::Status CopyCore::StatusLocked(BindingId id) const {
       absl::StrCat("there is no binding ", id, "; it was unbound before or never made"));
 }
 
-Account CopyCore::AccountLocked(const Bound& bound) {
+Account SocketCore::AccountLocked(const Bound& bound) {
   Account sum;
   for (const auto& queue : bound.queues) sum += queue->account();
   return sum;
 }
 
-absl::StatusOr<Account> CopyCore::account(BindingId id) const {
+absl::StatusOr<Account> SocketCore::account(BindingId id) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = bound_.find(id);
   if (found == bound_.end()) return StatusLocked(id);
   return AccountLocked(found->second);
 }
 
-absl::StatusOr<std::shared_ptr<CopyQueue>> CopyCore::QueueOf(BindingId id,
-                                                             std::optional<uint32_t> queue) const {
+absl::StatusOr<std::shared_ptr<SocketQueue>> SocketCore::QueueOf(
+    BindingId id, std::optional<uint32_t> queue) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const absl::Status usable = StatusLocked(id);
   if (!usable.ok()) return usable;
@@ -194,18 +200,27 @@ absl::StatusOr<std::shared_ptr<CopyQueue>> CopyCore::QueueOf(BindingId id,
                                             "; name one of the queues that it was bound to"));
 }
 
-CopyQueue* CopyCore::QueueOfLane(uint16_t lane) const {
+TokenOwner* SocketCore::OwnerOfLane(uint16_t lane) const {
   const auto found = by_lane_.find(lane);
-  return found == by_lane_.end() ? nullptr : found->second.get();
+  return found == by_lane_.end() ? nullptr : found->second;
 }
 
-absl::Status CopyCore::Release(std::span<const Frag> frags) {
+void SocketCore::AddLane(uint16_t lane, TokenOwner* owner) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  by_lane_[lane] = owner;
+}
+
+absl::Status SocketCore::Release(std::span<const Frag> frags) {
   const std::lock_guard<std::mutex> lock(mutex_);
   size_t refused = 0;
+  TokenOwner* last = nullptr;
   for (const Frag& frag : frags) {
-    CopyQueue* const queue = QueueOfLane(TokenTable::LaneOf(frag.token));
-    if (queue == nullptr || !queue->Release(frag.token)) ++refused;
+    TokenOwner* const owner = OwnerOfLane(TokenTable::LaneOf(frag.token));
+    if (owner != last && last != nullptr) last->FlushReleases();
+    last = owner;
+    if (owner == nullptr || !owner->Release(frag.token)) ++refused;
   }
+  if (last != nullptr) last->FlushReleases();
   Rearm();
   if (refused == 0) return absl::OkStatus();
   stats_.tokens_refused.Add(refused);
@@ -215,39 +230,49 @@ absl::Status CopyCore::Release(std::span<const Frag> frags) {
                    "released before; the others were released"));
 }
 
-absl::Status CopyCore::ReleaseWhen(Fence fence, std::span<const Frag> frags) {
+absl::Status SocketCore::ReleaseWhen(Fence fence, std::span<const Frag> frags) {
   if (fence.Signaled()) return Release(frags);
   fences_.Add(frags, std::move(fence));
   return absl::OkStatus();
 }
 
-bool CopyCore::AskFences() {
+bool SocketCore::AskFences() {
   if (fences_.empty()) return false;
   // What is refused here is counted; that is all that can be done, its caller is long gone.
   return fences_.Poll([this](std::span<const Frag> frags) { (void)Release(frags); }) > 0;
 }
 
-void CopyCore::Watch(int socket) { ChangeEpoll(epoll_.get(), EPOLL_CTL_ADD, socket); }
+uint32_t SocketCore::Drive() {
+  AskFences();
+  uint32_t events = 0;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [id, bound] : bound_) {
+    for (const auto& queue : bound.queues) events += queue->Drive();
+  }
+  return events;
+}
 
-void CopyCore::Mute(int socket) {
+void SocketCore::Watch(int socket) { ChangeEpoll(epoll_.get(), EPOLL_CTL_ADD, socket); }
+
+void SocketCore::Mute(int socket) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!muted_.insert(socket).second) return;
   ChangeEpoll(epoll_.get(), EPOLL_CTL_DEL, socket);
 }
 
-void CopyCore::Unwatch(int socket) {
+void SocketCore::Unwatch(int socket) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (muted_.erase(socket) == 0) ChangeEpoll(epoll_.get(), EPOLL_CTL_DEL, socket);
 }
 
 // Something was released: every connection that found no room may look again. Called under the
 // lock.
-void CopyCore::Rearm() {
+void SocketCore::Rearm() {
   for (const int socket : muted_) ChangeEpoll(epoll_.get(), EPOLL_CTL_ADD, socket);
   muted_.clear();
 }
 
-bool CopyCore::Wait(int readable, Nanos deadline) {
+bool SocketCore::Wait(int readable, Nanos deadline) {
   LookAfterRegions();
   if (AskFences()) return true;
   const Nanos now = clock_->Now();
@@ -262,13 +287,13 @@ bool CopyCore::Wait(int readable, Nanos deadline) {
   return true;
 }
 
-bool CopyCore::WaitForRelease(Nanos deadline) {
+bool SocketCore::WaitForRelease(Nanos deadline) {
   const Nanos now = clock_->Now();
   if (deadline <= now) return false;
   return Wait(-1, std::min(deadline, now + kAskAgain));
 }
 
-bool CopyCore::NothingWillBeReleased() const {
+bool SocketCore::NothingWillBeReleased() const {
   return threading_ == Threading::kInline && fences_.empty();
 }
 

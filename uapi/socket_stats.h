@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a copy session counts. Written by whichever thread uses a connection, read by any thread;
-// the names under which users see them are in copy_session.cc.
+// What a session over kernel sockets counts. Written by whichever thread uses a connection, read by
+// any thread; the names under which users see them are in socket_session.cc.
 
 #pragma once
 
@@ -21,13 +21,14 @@ class SharedCounter {
 };
 
 // Monotonic.
-struct CopyStats {
+struct SocketStats {
   SharedCounter payload_bytes;    // Received by all connections.
-  SharedCounter region_bytes;     // Of these: copied into a bound region.
-  SharedCounter host_bytes;       // Of these: read by connections without a binding.
-  SharedCounter bytes_read;       // Of these: taken by Read() on a connection with a binding.
-  SharedCounter receive_calls;    // recv() calls that brought bytes.
-  SharedCounter receive_starved;  // Times that Recv() found no free net_iov.
+  SharedCounter bounced_bytes;    // Of these: on bound connections, but by way of host memory.
+  SharedCounter region_bytes;     // Of these: in a bound region.
+  SharedCounter host_bytes;       // Of these: in host memory, for whatever reason.
+  SharedCounter bytes_read_back;  // Copied out of a bound region for Read().
+  SharedCounter receive_calls;    // Calls, or completions, that brought bytes.
+  SharedCounter receive_starved;  // Times that a receiver found no room.
   SharedCounter frags;
   SharedCounter tokens_issued;
   SharedCounter tokens_returned;

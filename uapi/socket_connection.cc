@@ -2,7 +2,7 @@
 //
 // Receiving, sending and ending over a kernel socket.
 
-#include "uapi/copy_connection.h"
+#include "uapi/socket_connection.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "uapi/copy_socket.h"
+#include "uapi/tcp_socket.h"
 
 namespace devmem {
 namespace {
@@ -28,8 +28,8 @@ absl::Status DeadlineExceeded(absl::string_view what) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Connection>> CopyConnection::Create(
-    CopyCore* core, UniqueFd socket, std::shared_ptr<CopyQueue> queue) {
+absl::StatusOr<std::unique_ptr<Connection>> SocketConnection::Create(
+    SocketCore* core, UniqueFd socket, std::shared_ptr<SocketQueue> queue, RuleHold rule) {
   if (queue != nullptr && !queue->AddSocket(socket.get())) {
     return absl::UnavailableError("the binding of this connection was unbound; bind again");
   }
@@ -37,24 +37,29 @@ absl::StatusOr<std::unique_ptr<Connection>> CopyConnection::Create(
   // section 4.2.3.4).
   const int on = 1;
   (void)::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  core->Watch(socket.get());
-  return std::unique_ptr<Connection>(new CopyConnection(core, std::move(socket), std::move(queue)));
+  return std::unique_ptr<Connection>(
+      new SocketConnection(core, std::move(socket), std::move(queue), std::move(rule)));
 }
 
-CopyConnection::CopyConnection(CopyCore* core, UniqueFd socket, std::shared_ptr<CopyQueue> queue)
+SocketConnection::SocketConnection(SocketCore* core, UniqueFd socket,
+                                   std::shared_ptr<SocketQueue> queue, RuleHold rule)
     : core_(core),
       socket_(std::move(socket)),
       queue_(std::move(queue)),
+      rule_(std::move(rule)),
       local_(LocalEndpoint(socket_.get())),
-      remote_(RemoteEndpoint(socket_.get())) {}
-
-// close(2) sends a FIN, or a RST when received bytes were not read: what the interface promises.
-CopyConnection::~CopyConnection() {
-  if (watched_) core_->Unwatch(socket_.get());
-  if (queue_ != nullptr) queue_->RemoveSocket(socket_.get());
+      remote_(RemoteEndpoint(socket_.get())),
+      watched_(queue_ == nullptr || queue_->fd() < 0) {
+  if (watched_) core_->Watch(socket_.get());
 }
 
-absl::StatusOr<size_t> CopyConnection::Recv(std::span<Frag> frags, Nanos deadline) {
+// close(2) sends a FIN, or a RST when received bytes were not read: what the interface promises.
+SocketConnection::~SocketConnection() {
+  if (watched_) core_->Unwatch(socket_.get());
+  if (queue_ != nullptr) queue_->TakeSocket(std::move(socket_));
+}
+
+absl::StatusOr<size_t> SocketConnection::Recv(std::span<Frag> frags, Nanos deadline) {
   if (frags.empty()) {
     return absl::InvalidArgumentError("room for 0 frags was given; give room for at least 1");
   }
@@ -66,90 +71,116 @@ absl::StatusOr<size_t> CopyConnection::Recv(std::span<Frag> frags, Nanos deadlin
   }
   core_->LookAfterRegions();
   core_->AskFences();
+  return ReceiveFrom(frags, deadline);
+}
+
+absl::StatusOr<size_t> SocketConnection::ReceiveFrom(std::span<Frag> frags, Nanos deadline) {
   for (;;) {
     if (broken_.has_value()) return *broken_;
     if (ended_) return 0;
-    const CopyQueue::Received received = queue_->Receive(socket_.get(), frags);
-    if (received.outcome == CopyQueue::Outcome::kAway) {
-      if (!core_->WaitForRelease(deadline)) return DeadlineExceeded("the region's memory is away");
-      continue;
+    const SocketQueue::Received received = queue_->Receive(socket_.get(), frags);
+    switch (received.outcome) {
+      case SocketQueue::Outcome::kAway:
+        if (!core_->WaitForRelease(deadline))
+          return DeadlineExceeded("the region's memory is away");
+        break;
+      case SocketQueue::Outcome::kEmpty:
+        if (!core_->Wait(queue_->NewsFd(socket_.get()), deadline)) {
+          return DeadlineExceeded("nothing arrived");
+        }
+        break;
+      case SocketQueue::Outcome::kNoRoom: {
+        const absl::Status room = WaitForRoom(received, deadline);
+        if (!room.ok()) return room;
+        break;
+      }
+      default: return Deliver(received);
     }
-    if (received.outcome == CopyQueue::Outcome::kEmpty) {
-      if (!core_->Wait(socket_.get(), deadline)) return DeadlineExceeded("nothing arrived");
-      continue;
-    }
-    if (received.outcome != CopyQueue::Outcome::kNoRoom) return Deliver(received);
-    core_->Mute(socket_.get());
-    if (deadline == kNever && queue_->posting() && core_->NothingWillBeReleased()) {
-      return absl::ResourceExhaustedError(
-          "every net_iov of the queue is held by frags, and nobody else can release them; release "
-          "some first");
-    }
-    if (!core_->WaitForRelease(deadline)) return DeadlineExceeded("no net_iov was released");
   }
 }
 
-absl::StatusOr<size_t> CopyConnection::Deliver(const CopyQueue::Received& received) {
+absl::Status SocketConnection::WaitForRoom(const SocketQueue::Received& received, Nanos deadline) {
+  if (watched_) core_->Mute(socket_.get());
+  if (deadline == kNever && queue_->posting() && core_->NothingWillBeReleased()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        received.why.ok() ? "every net_iov of the queue is held by frags" : received.why.message(),
+        ", and nobody else can release them; release some first"));
+  }
+  if (core_->WaitForRelease(deadline)) return absl::OkStatus();
+  return DeadlineExceeded("no net_iov was released");
+}
+
+absl::StatusOr<size_t> SocketConnection::Deliver(const SocketQueue::Received& received) {
+  using Outcome = SocketQueue::Outcome;
   switch (received.outcome) {
-    case CopyQueue::Outcome::kFrags: received_bytes_ += received.bytes; return received.frags;
-    case CopyQueue::Outcome::kEnd: return ReachEnd();
-    case CopyQueue::Outcome::kBroken: return BreakByErrno(received.error);
-    case CopyQueue::Outcome::kRevoked:
+    case Outcome::kBytes:
+      received_bytes_ += received.bytes;
+      return received.frags > 0 ? received.frags : static_cast<size_t>(received.bytes);
+    case Outcome::kEnd: return ReachEnd();
+    case Outcome::kBroken:
+      return received.why.ok() ? BreakByErrno(received.error) : Break(received.why);
+    case Outcome::kRevoked:
       ResetSocket(socket_.get());
       return Break(absl::AbortedError(
           "the region was revoked while bytes were copied into it; the connection was reset"));
-    case CopyQueue::Outcome::kClosed: return Break(received.why);
-    case CopyQueue::Outcome::kAway:
-    case CopyQueue::Outcome::kEmpty:
-    case CopyQueue::Outcome::kNoRoom:
-    case CopyQueue::Outcome::kNoTokens: break;
+    case Outcome::kClosed: return Break(received.why);
+    case Outcome::kAway:
+    case Outcome::kEmpty:
+    case Outcome::kNoRoom:
+    case Outcome::kNoTokens: break;
   }
   return absl::ResourceExhaustedError(
       "the queue's token table is full of frags that are held; release some first");
 }
 
-absl::StatusOr<size_t> CopyConnection::ReachEnd() {
+absl::StatusOr<size_t> SocketConnection::ReachEnd() {
   ended_ = true;
   if (std::exchange(watched_, false)) core_->Unwatch(socket_.get());
   return 0;
 }
 
-absl::Status CopyConnection::Break(absl::Status reason) {
+absl::Status SocketConnection::Break(absl::Status reason) {
   if (std::exchange(watched_, false)) core_->Unwatch(socket_.get());
   broken_ = std::move(reason);
   return *broken_;
 }
 
-absl::Status CopyConnection::BreakByErrno(int err) {
+absl::Status SocketConnection::BreakByErrno(int err) {
   return Break(absl::UnavailableError(
       absl::StrCat("connection ", local_, " - ", remote_, " broke: ", std::strerror(err))));
 }
 
-absl::StatusOr<size_t> CopyConnection::Read(std::span<uint8_t> bytes, Nanos deadline) {
+absl::StatusOr<size_t> SocketConnection::Read(std::span<uint8_t> bytes, Nanos deadline) {
   if (bytes.empty()) {
     return absl::InvalidArgumentError("room for 0 bytes was given; give room for at least 1");
   }
   for (;;) {
     if (broken_.has_value()) return *broken_;
     if (ended_) return 0;
-    const ssize_t got = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (got == 0) return ReachEnd();
-    if (got > 0) {
-      const uint64_t count = static_cast<uint64_t>(got);
-      received_bytes_ += count;
-      core_->stats().payload_bytes.Add(count);
-      core_->stats().receive_calls.Add(1);
-      (queue_ != nullptr ? core_->stats().bytes_read : core_->stats().host_bytes).Add(count);
-      return static_cast<size_t>(got);
+    const SocketQueue::Received received =
+        queue_ != nullptr ? queue_->Read(socket_.get(), bytes) : ReadUnbound(bytes);
+    if (received.outcome == SocketQueue::Outcome::kNoRoom) {
+      const absl::Status room = WaitForRoom(received, deadline);
+      if (!room.ok()) return room;
+      continue;
     }
-    const int err = errno;
-    if (err == EINTR) continue;
-    if (err != EAGAIN) return BreakByErrno(err);
-    if (!core_->Wait(socket_.get(), deadline)) return DeadlineExceeded("nothing arrived");
+    if (received.outcome != SocketQueue::Outcome::kEmpty) return Deliver(received);
+    const int news = queue_ != nullptr ? queue_->NewsFd(socket_.get()) : socket_.get();
+    if (!core_->Wait(news, deadline)) return DeadlineExceeded("nothing arrived");
   }
 }
 
-absl::StatusOr<size_t> CopyConnection::Send(std::span<const uint8_t> bytes, Nanos deadline) {
+SocketQueue::Received SocketConnection::ReadUnbound(std::span<uint8_t> bytes) {
+  const SocketQueue::Received received = ReadSocket(socket_.get(), bytes);
+  if (received.outcome == SocketQueue::Outcome::kBytes) {
+    core_->stats().payload_bytes.Add(received.bytes);
+    core_->stats().host_bytes.Add(received.bytes);
+    core_->stats().receive_calls.Add(1);
+  }
+  return received;
+}
+
+absl::StatusOr<size_t> SocketConnection::Send(std::span<const uint8_t> bytes, Nanos deadline) {
   if (shut_down_) {
     return absl::FailedPreconditionError("the connection was shut down for sending");
   }
@@ -174,7 +205,7 @@ absl::StatusOr<size_t> CopyConnection::Send(std::span<const uint8_t> bytes, Nano
   }
 }
 
-absl::Status CopyConnection::Flush(Nanos deadline) {
+absl::Status SocketConnection::Flush(Nanos deadline) {
   while (UnacknowledgedBytes(socket_.get()) > 0) {
     if (broken_.has_value()) return *broken_;
     if (TcpStateOf(socket_.get()) == "CLOSED") return BreakByErrno(ECONNRESET);
@@ -185,19 +216,19 @@ absl::Status CopyConnection::Flush(Nanos deadline) {
   return absl::OkStatus();
 }
 
-absl::Status CopyConnection::Shutdown() {
+absl::Status SocketConnection::Shutdown() {
   if (broken_.has_value()) return *broken_;
   shut_down_ = true;
   if (::shutdown(socket_.get(), SHUT_WR) == 0) return absl::OkStatus();
   return BreakByErrno(errno);
 }
 
-void CopyConnection::Abort() {
+void SocketConnection::Abort() {
   ResetSocket(socket_.get());
   (void)Break(absl::UnavailableError("the connection was aborted"));
 }
 
-ConnectionInfo CopyConnection::info() const {
+ConnectionInfo SocketConnection::info() const {
   return ConnectionInfo{.local = local_,
                         .remote = remote_,
                         .state = std::string(TcpStateOf(socket_.get())),
@@ -207,23 +238,25 @@ ConnectionInfo CopyConnection::info() const {
                         .payload_bytes_sent = sent_bytes_};
 }
 
-CopyListener::CopyListener(CopyCore* core, UniqueFd socket, std::shared_ptr<CopyQueue> queue)
+SocketListener::SocketListener(SocketCore* core, UniqueFd socket,
+                               std::shared_ptr<SocketQueue> queue, RuleHold rule)
     : core_(core),
       socket_(std::move(socket)),
       queue_(std::move(queue)),
+      rule_(std::move(rule)),
       port_(LocalPort(socket_.get())) {
   core_->Watch(socket_.get());
 }
 
-CopyListener::~CopyListener() { core_->Unwatch(socket_.get()); }
+SocketListener::~SocketListener() { core_->Unwatch(socket_.get()); }
 
-absl::StatusOr<std::unique_ptr<Connection>> CopyListener::Accept(Nanos deadline) {
+absl::StatusOr<std::unique_ptr<Connection>> SocketListener::Accept(Nanos deadline) {
   for (;;) {
     absl::StatusOr<UniqueFd> accepted = AcceptSocket(socket_.get());
     if (!accepted.ok()) return accepted.status();
     if (accepted->valid()) {
       core_->stats().connections_accepted.Add(1);
-      return CopyConnection::Create(core_, *std::move(accepted), queue_);
+      return SocketConnection::Create(core_, *std::move(accepted), queue_, rule_);
     }
     if (!core_->Wait(socket_.get(), deadline)) return DeadlineExceeded("nobody connected");
   }

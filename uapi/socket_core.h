@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a copy session shares with the listeners and connections that it hands out: the bindings and
-// their queues, the releases that wait for fences, and how to wait. Outlives them all. Any thread
-// may call anything; one lock guards the tables, and no data passes under it.
+// What a session over kernel sockets shares with the listeners and connections that it hands out:
+// the bindings and their queues, the releases that wait for fences, and how to wait. Outlives them
+// all. Any thread may call anything; one lock guards the tables, and no data passes under it. (The
+// queues of a backend may be for one thread only: socket_queue.h.)
 //
-// The session's descriptor is an epoll over all listeners and over all connections from which a
-// Recv() could bring something. A connection is taken out ("muted") while its pool is empty, so
-// that a full pool does not look like news, and put back by the next release.
+// The session's descriptor is an epoll over all listeners, over the queues that have a descriptor,
+// and over all connections from which a Recv() could bring something. A connection is taken out
+// ("muted") while there is no room for what it would bring, so that a full pool does not look like
+// news, and put back by the next release.
 
 #pragma once
 
@@ -27,23 +29,22 @@
 #include "netmem/stack/clock.h"
 #include "provider/attachment.h"
 #include "provider/unique_fd.h"
-#include "uapi/copy_queue.h"
-#include "uapi/copy_stats.h"
 #include "uapi/devmem.h"
 #include "uapi/fence_list.h"
 #include "uapi/poll_set.h"
+#include "uapi/socket_backend.h"
+#include "uapi/socket_queue.h"
+#include "uapi/socket_stats.h"
 
 namespace devmem {
 
-class CopyCore {
+class SocketCore {
  public:
-  // Virtual queues: each is a pool and a token table, and costs nothing until it is bound.
-  static constexpr uint32_t kQueues = 64;
-
-  static absl::StatusOr<std::unique_ptr<CopyCore>> Create(Clock* clock, Threading threading);
-  ~CopyCore();
-  CopyCore(const CopyCore&) = delete;
-  CopyCore& operator=(const CopyCore&) = delete;
+  static absl::StatusOr<std::unique_ptr<SocketCore>> Create(Clock* clock, Threading threading,
+                                                            std::unique_ptr<SocketBackend> backend);
+  ~SocketCore();
+  SocketCore(const SocketCore&) = delete;
+  SocketCore& operator=(const SocketCore&) = delete;
 
   absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options);
   absl::Status Unbind(BindingId id);
@@ -55,8 +56,11 @@ class CopyCore {
   absl::StatusOr<Account> account(BindingId id) const;
 
   // The queue of a binding that a listener or a connection asks for; the first if it does not say.
-  absl::StatusOr<std::shared_ptr<CopyQueue>> QueueOf(BindingId id,
-                                                     std::optional<uint32_t> queue) const;
+  absl::StatusOr<std::shared_ptr<SocketQueue>> QueueOf(BindingId id,
+                                                       std::optional<uint32_t> queue) const;
+
+  // Tokens of this lane are released here, besides those of the queues. For the life of the core.
+  void AddLane(uint16_t lane, TokenOwner* owner);
 
   absl::Status Release(std::span<const Frag> frags);
   absl::Status ReleaseWhen(Fence fence, std::span<const Frag> frags);
@@ -77,39 +81,44 @@ class CopyCore {
   // Whether nobody is left who could release something while the caller waits.
   bool NothingWillBeReleased() const;
 
+  // One turn of the queues that have a descriptor. Returns how many events were handled.
+  uint32_t Drive();
+
   Clock& clock() { return *clock_; }
-  CopyStats& stats() { return stats_; }
+  SocketBackend& backend() { return *backend_; }
+  const SocketBackend& backend() const { return *backend_; }
+  SocketStats& stats() { return stats_; }
 
  private:
   struct Bound {
     std::unique_ptr<Attachment> attachment;
-    std::vector<std::shared_ptr<CopyQueue>> queues;  // In the order of the binding's.
+    std::vector<std::shared_ptr<SocketQueue>> queues;  // In the order of the binding's.
   };
 
-  CopyCore(Clock* clock, Threading threading, UniqueFd epoll)
-      : clock_(clock), threading_(threading), epoll_(std::move(epoll)) {}
+  SocketCore(Clock* clock, Threading threading, std::unique_ptr<SocketBackend> backend,
+             UniqueFd epoll);
 
-  absl::StatusOr<Bound> Fill(const Binding& binding, const Region& region,
-                             std::unique_ptr<Attachment> attachment);
+  void List(BindingId id, Bound bound);
   absl::Status UnbindLocked(BindingId id, const absl::Status& why);
   absl::Status StatusLocked(BindingId id) const;
   static Account AccountLocked(const Bound& bound);
-  CopyQueue* QueueOfLane(uint16_t lane) const;
+  TokenOwner* OwnerOfLane(uint16_t lane) const;
   void Rearm();
 
   Clock* const clock_;
   const Threading threading_;
   const UniqueFd epoll_;
-  CopyStats stats_;
+  SocketStats stats_;
+  const std::unique_ptr<SocketBackend> backend_;
   NewsFlag region_news_;               // Raised by exporters' threads.
   std::atomic<bool> draining_{false};  // A region is being removed and is still in use.
   FenceList fences_;  // Has a lock of its own, which is never held while mutex_ is taken.
 
   mutable std::mutex mutex_;  // Guards everything below.
-  BindingTable table_{kQueues};
+  BindingTable table_;
   std::map<BindingId, Bound> bound_;
   std::map<BindingId, absl::Status> gone_;  // Ended by an exporter, not yet unbound; and why.
-  std::map<uint16_t, std::shared_ptr<CopyQueue>> by_lane_;
+  std::map<uint16_t, TokenOwner*> by_lane_;
   std::set<int> muted_;
 };
 
