@@ -28,6 +28,9 @@ inline constexpr uint32_t kMtuDefault = 1500;
 
 inline constexpr uint32_t kFlowRulesMax = 4096;  // Per netdev.
 
+// Rules with masks of one device. They are compared one by one for each packet.
+inline constexpr uint32_t kMaskedRulesMax = 1024;
+
 // Host memory of one queue through which payload crosses to a device that a NIC cannot write: small
 // enough to stay in a second-level cache, large enough for a batch that arrives and some that are
 // being copied.

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -46,6 +47,32 @@ TEST(RssTest, TheHashAgreesWithThePublishedVectors) {
     EXPECT_EQ(RssHash(flow, false), vector.addresses_hash) << vector.source;
     EXPECT_EQ(RssHash(flow, true), vector.ports_hash) << vector.source;
   }
+}
+
+TEST(RssTest, AKeyOfOnesHashesEveryBitAlike) {
+  std::array<uint8_t, kRssKeyBytes> ones;
+  ones.fill(0xff);
+  const ToeplitzKey key(ones);
+  // Every window is all ones, so that the parity of the input's bits decides.
+  EXPECT_EQ(key.Hash(std::array<uint8_t, 2>{0x01, 0x00}), UINT32_MAX);
+  EXPECT_EQ(key.Hash(std::array<uint8_t, 2>{0x01, 0x80}), 0u);
+  const FlowKey flow = devmem::testing::TestFlow();
+  EXPECT_EQ(RssHash(ToeplitzKey(kRssKeyMicrosoft), flow, true), RssHash(flow, true));
+}
+
+TEST(RssTest, ATableOfSomebodyElsesIsTakenWholeOrNotAtAll) {
+  RssTable table;
+  std::vector<uint32_t> entries(kRssTableEntries);
+  for (uint32_t i = 0; i < kRssTableEntries; ++i) entries[i] = i % 3;
+  ASSERT_TRUE(table.SetEntries(entries, 3).ok());
+  EXPECT_EQ(table.QueueFor(4), 1u);
+  EXPECT_EQ(table.QueueFor(kRssTableEntries + 5), 2u);
+  entries.back() = 3;
+  entries[4] = 0;
+  EXPECT_EQ(table.SetEntries(entries, 3).code(), absl::StatusCode::kOutOfRange);
+  entries.pop_back();
+  EXPECT_EQ(table.SetEntries(entries, 4).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(table.QueueFor(4), 1u);
 }
 
 TEST(RssTest, TheKindOfFrameDecidesWhatIsHashed) {
