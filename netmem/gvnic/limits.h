@@ -14,4 +14,39 @@ namespace devmem {
 // unmaps while its firmware runs never comes near it.
 inline constexpr uint32_t kGuestRangesMax = 4096;
 
+// Queues in each direction of one device: twice as many and a management vector are far below what
+// MSI-X has, and the doorbells fit one page.
+inline constexpr uint32_t kGvnicQueuesMax = 16;
+
+// Entries of a ring, a power of two. What a tx completion says of a ring's head has 15 bits.
+inline constexpr uint32_t kRingEntriesMin = 2;
+inline constexpr uint32_t kRingEntriesMax = 32768;
+
+// A packet to send: data descriptors of an ordinary one, the payload and the segments of a TSO one,
+// and its headers, as the DQO format bounds them.
+inline constexpr uint32_t kTxDataDescriptorsMax = 10;
+inline constexpr uint32_t kTsoPayloadBytesMax = 262143;
+inline constexpr uint32_t kTsoSegmentBytesMin = 88;
+inline constexpr uint32_t kTsoSegmentBytesMax = 9728;
+inline constexpr uint32_t kTsoHeaderBytesMax = 255;
+// An ordinary frame: a segment of the largest kind and its headers.
+inline constexpr uint32_t kTxFrameBytesMax = kTsoSegmentBytesMax + kTsoHeaderBytesMax;
+
+// What an rx completion has bits for: bytes in one buffer, and bytes of headers. A buffer holds at
+// least the smallest Ethernet frame.
+inline constexpr uint32_t kRxBufferBytesMin = 64;
+inline constexpr uint32_t kRxBufferBytesMax = 16383;
+inline constexpr uint32_t kRxHeaderBytesMax = 1023;
+
+// Packets that wait for buffers of one rx queue: several windows of TCP, and no more memory than a
+// guest without buffers may cost.
+inline constexpr uint32_t kRxHeldPacketsMax = 8192;
+inline constexpr uint32_t kRxHeldBytesMax = 16u << 20;
+
+// What one end of a pair of devices can send before the event loop takes it to the other.
+inline constexpr uint32_t kPairQueueBytesMax = 64u << 20;
+
+static_assert(kGvnicQueuesMax <= kQueuesMax);
+static_assert(kRxHeldBytesMax > kTsoPayloadBytesMax + kTsoHeaderBytesMax);
+
 }  // namespace devmem
