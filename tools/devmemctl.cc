@@ -19,6 +19,7 @@ CommandOutcome RunDevmemctl(const DevmemctlOptions& options) {
     case DevmemctlCommand::kProviderProbe: return ProbeProviders(options);
     case DevmemctlCommand::kTopoShow: return ShowTopology(options);
     case DevmemctlCommand::kRegionTest: return TestRegion(options);
+    case DevmemctlCommand::kDoctor: return ExamineThisMachine(options);
   }
   std::abort();
 }

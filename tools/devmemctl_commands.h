@@ -22,4 +22,7 @@ CommandOutcome ShowTopology(const DevmemctlOptions& options);
 // Exit 0 when the memory did all that its kind promises, 4 where there is none of it here.
 CommandOutcome TestRegion(const DevmemctlOptions& options);
 
+// Exit 4 where the backend that was named cannot run.
+CommandOutcome ExamineThisMachine(const DevmemctlOptions& options);
+
 }  // namespace devmem

@@ -18,6 +18,7 @@ enum class DevmemctlCommand {
   kProviderProbe,
   kTopoShow,
   kRegionTest,
+  kDoctor,
 };
 
 struct DevmemctlOptions {
@@ -38,6 +39,9 @@ struct DevmemctlOptions {
   uint64_t region_bytes = 16u << 20;
   AttachmentKind kind = AttachmentKind::kPinned;
   std::string device;
+
+  // doctor: the backend that decides about the exit status; empty: none does.
+  std::string backend;
 };
 
 // Either options to run with, or a text to print and the status to exit with.

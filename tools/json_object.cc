@@ -59,6 +59,11 @@ JsonObject& JsonObject::Texts(absl::string_view key, const std::vector<std::stri
   return *this;
 }
 
+JsonObject& JsonObject::Numbers(absl::string_view key, const std::vector<uint32_t>& values) {
+  fields_->json[std::string(key)] = values;
+  return *this;
+}
+
 JsonObject& JsonObject::Object(absl::string_view key, JsonObject value) {
   fields_->json[std::string(key)] = std::move(value.fields_->json);
   return *this;

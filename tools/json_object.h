@@ -28,6 +28,7 @@ class JsonObject {
   JsonObject& Bool(absl::string_view key, bool value);
   JsonObject& Null(absl::string_view key);
   JsonObject& Texts(absl::string_view key, const std::vector<std::string>& values);
+  JsonObject& Numbers(absl::string_view key, const std::vector<uint32_t>& values);
   JsonObject& Object(absl::string_view key, JsonObject value);
   JsonObject& List(absl::string_view key, std::vector<JsonObject> values);
 
