@@ -50,13 +50,18 @@ absl::StatusOr<TokenTable> TokenTable::CreateInOwnLane(uint32_t capacity) {
   return table;
 }
 
-std::optional<Piece> TokenTable::RemoveAny() {
+std::optional<Token> TokenTable::Any() {
   if (held_ == 0) {
     sweep_ = 0;
     return std::nullopt;
   }
   while (slots_[sweep_ & mask_].token == 0) ++sweep_;
-  return Remove(slots_[sweep_ & mask_].token);
+  return slots_[sweep_ & mask_].token;
+}
+
+std::optional<Piece> TokenTable::RemoveAny() {
+  const std::optional<Token> any = Any();
+  return any.has_value() ? Remove(*any) : std::nullopt;
 }
 
 }  // namespace devmem

@@ -100,8 +100,9 @@ class TokenTable {
     return held ? slot.piece : kNoPieceNamed;
   }
 
-  // Ends any token that is still held, lowest slot first; nothing when none is. For the end of an
-  // owner.
+  // Any token that is still held, lowest slot first, and the same ended; nothing when none is. For
+  // the end of an owner.
+  std::optional<Token> Any();
   std::optional<Piece> RemoveAny();
 
  private:
@@ -123,7 +124,7 @@ class TokenTable {
   uint64_t lane_bits_ = 0;
   uint64_t serial_ = 1;  // Of the next token, unless its slot is occupied.
   uint32_t held_ = 0;
-  uint32_t sweep_ = 0;  // Slots below it are known empty during RemoveAny().
+  uint32_t sweep_ = 0;  // Slots below it are known empty during Any().
   TokenStats stats_;
   TokenLane own_lane_;  // None where the caller chose the lane.
 };

@@ -28,9 +28,14 @@ class SteeringRule {
 };
 using RuleHold = std::shared_ptr<SteeringRule>;  // Null: nothing was needed.
 
+class SocketCore;
+
 class SocketBackend {
  public:
   virtual ~SocketBackend() = default;
+
+  // The core that owns it exists; for AddLane().
+  virtual void Started(SocketCore* /*core*/) {}
 
   // What Session::info() says.
   virtual SessionInfo info() const = 0;

@@ -41,6 +41,7 @@ absl::StatusOr<std::unique_ptr<SocketCore>> SocketCore::Create(
   const absl::Status news = core->region_news_.Create();
   if (!news.ok()) return news;
   ChangeEpoll(core->epoll_.get(), EPOLL_CTL_ADD, core->region_news_.fd());
+  core->backend_->Started(core.get());
   return core;
 }
 
