@@ -77,8 +77,8 @@ class NicSetup {
   absl::Status AddQueues(std::span<const uint32_t> queues);
 
   // Steers a TCP flow, seen from this machine, to a queue that was set apart; returns the rule's
-  // location. A NIC that refuses the match as it is gets the next exact one that it may take: see
-  // RuleVariants(). Errors: kInvalidArgument, kAlreadyExists, kResourceExhausted, kUnimplemented.
+  // location. A NIC that refuses the match as it is gets the next wider one: see RuleVariants().
+  // Errors: kInvalidArgument, kAlreadyExists, kResourceExhausted, kUnimplemented.
   absl::StatusOr<uint32_t> AddRule(const FlowMatch& match, uint32_t queue);
   // kNotFound for a location that AddRule() did not return; kAborted when another rule is there
   // now, which is left alone.
