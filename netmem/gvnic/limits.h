@@ -74,6 +74,14 @@ inline constexpr uint32_t kGvnicMtuMax = 9216;
 inline constexpr uint32_t kDelayedInterruptsMax = 4096;
 
 static_assert(kVfioUserTransferBytesMax + 64 <= kVfioUserMessageBytesMax);
+// What can be on one direction of a wire with faults.
+inline constexpr uint32_t kWireFlyingBytesMax = 64u << 20;
+
+// From a TAP: Ethernet with a VLAN tag and the largest IPv4 packet; and how many frames are read
+// before the event loop looks at the guest again.
+inline constexpr uint32_t kTapPortFrameBytesMax = 65553;
+inline constexpr uint32_t kTapBatchFramesMax = 64;
+
 static_assert(kGvnicQueuesMax <= kQueuesMax);
 static_assert(kRxHeldBytesMax > kTsoPayloadBytesMax + kTsoHeaderBytesMax);
 static_assert(kOfferedRingEntriesMin >= kRingEntriesMin);
