@@ -73,7 +73,6 @@ inline constexpr uint32_t kGvnicMtuMax = 9216;
 // Interrupts that a fault holds back, of one device; further ones are not delayed.
 inline constexpr uint32_t kDelayedInterruptsMax = 4096;
 
-static_assert(kVfioUserTransferBytesMax + 64 <= kVfioUserMessageBytesMax);
 // What can be on one direction of a wire with faults.
 inline constexpr uint32_t kWireFlyingBytesMax = 64u << 20;
 
@@ -82,6 +81,7 @@ inline constexpr uint32_t kWireFlyingBytesMax = 64u << 20;
 inline constexpr uint32_t kTapPortFrameBytesMax = 65553;
 inline constexpr uint32_t kTapBatchFramesMax = 64;
 
+static_assert(kVfioUserTransferBytesMax + 64 <= kVfioUserMessageBytesMax);
 static_assert(kGvnicQueuesMax <= kQueuesMax);
 static_assert(kRxHeldBytesMax > kTsoPayloadBytesMax + kTsoHeaderBytesMax);
 static_assert(kOfferedRingEntriesMin >= kRingEntriesMin);
