@@ -26,6 +26,28 @@ inline constexpr uint32_t kHostBytesPerToken = 256;
 // The kernel binds whole pages: the net_iov of a devmem binding.
 inline constexpr uint32_t kKernelNetIovBytes = 4096;
 
+// Chunks of a large area that frags may not hold, because the NIC's ring (1024 on most) and what
+// waits in sockets (tcp_rmem's 6 MiB) live on them. Of a small area it is the half.
+inline constexpr uint32_t kZcrxReserveChunks = 4096;
+
+// What one connection is let receive at a time: when it has come, and the frags that are held leave
+// room, it is let receive as much again. Between the two, an eighth of the area.
+inline constexpr uint32_t kZcrxCreditBytesMin = 64u << 10;
+inline constexpr uint32_t kZcrxCreditBytesMax = 1u << 20;
+
+// Turns of one Drive(): each hands over requests that the one before made necessary.
+inline constexpr uint32_t kZcrxTurnsPerDrive = 4;
+
+// Looks at a ring for the end of a cancelled request before its connection is left to end later.
+inline constexpr uint32_t kZcrxTurnsPerCancel = 8;
+
+// Times in a row that recv() may find nothing where the kernel said that bytes lie in host memory.
+inline constexpr uint32_t kZcrxHostRefusalsMax = 3;
+
+// How long a queue may need to become ordinary again after its ring was closed, in milliseconds.
+inline constexpr uint32_t kZcrxUnbindMilliseconds = 5000;
+
+static_assert(kZcrxCreditBytesMin <= kZcrxCreditBytesMax);
 static_assert(kHostSlotBytes >= 2 * kKernelReceiveBytesMax);
 static_assert(kControlMessagesMax >= kKernelReceiveBytesMax / kKernelNetIovBytes);
 

@@ -15,16 +15,18 @@ MAY_INCLUDE = {
     "netmem/stack": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/tcp"],
     "uapi/abi": [],
     "uapi/netlink": ["netmem/wire", "provider", "netmem", "netmem/nic", "uapi/abi"],
+    "uapi/ring": ["provider", "uapi/abi"],
     "uapi": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/tcp", "netmem/stack",
-             "uapi/abi", "uapi/netlink"],
+             "uapi/abi", "uapi/netlink", "uapi/ring"],
     "tools": ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/gvnic", "netmem/tcp",
-              "netmem/stack", "uapi/abi", "uapi/netlink", "uapi"],
+              "netmem/stack", "uapi/abi", "uapi/netlink", "uapi/ring", "uapi"],
     "examples": ["uapi"],
 }
 
 # The order in which layers stand above one another; a test may include every layer up to its own.
 ORDER = ["netmem/wire", "provider", "netmem", "netmem/nic", "netmem/gvnic", "netmem/tcp",
-         "netmem/stack", "uapi/abi", "uapi/netlink", "uapi", "tools", "examples"]
+         "netmem/stack", "uapi/abi", "uapi/netlink", "uapi/ring", "uapi", "tools",
+         "examples"]
 
 # Folders of tests and measurements may include anything.
 FREE_FOLDERS = ("selftests", "bench")
