@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "netmem/gvnic/port.h"
+#include "netmem/nic/limits.h"
 #include "netmem/nic/nanos.h"
 #include "netmem/nic/pcapng_recorder.h"
 
