@@ -62,6 +62,8 @@ def _add_boot(parser, nics):
                        help="of our programs (default build/release/bin, else build/debug/bin)")
     group.add_argument("--gvnicd", type=pathlib.Path, metavar="FILE",
                        help="the device program (default: the one beside our other programs)")
+    group.add_argument("--gvnicd-option", action="append", default=[], metavar="WORD",
+                       help="one more word for its command line, as --gvnicd-option=--record=FILE")
     group.add_argument("--program", action="append", default=[], dest="program_names",
                        metavar="NAME", help="one more program of that folder for /devmem/bin")
     group.add_argument("--keep", action="store_true", help="keep the folder of logs and sockets")
