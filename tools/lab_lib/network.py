@@ -33,7 +33,16 @@ class Layout:
             lines += [f"ip netns add {PEER}", f"ip -n {PEER} link set lo up",
                       f"ip link set eth1 netns {PEER}"]
             lines += _interface("eth1", PEER4, PEER6, self.mtu, f"-n {PEER} ")
+        # The driver learns that the link is up from a work item, a moment after the command.
+        waits = ["eth0", "peer"][:self.nics]
+        lines += [_wait_for_carrier(where) for where in waits]
         return "\n".join(lines) + "\n"
+
+
+def _wait_for_carrier(where):
+    show = f"ip -n {PEER} link show eth1" if where == PEER else f"ip link show {where}"
+    return (f"for turn in 1 2 3 4 5 6 7 8 9 10; do {show} | grep -q LOWER_UP && break; "
+            "usleep 200000; done")
 
 
 def _interface(name, address4, address6, mtu, where):
