@@ -39,6 +39,11 @@ absl::Status GvnicdServer::Start() {
       GvnicdNetwork::Create(options_, *loop_, gvnics);
   if (!network.ok()) return network.status();
   network_ = *std::move(network);
+  if (options_.control_path.empty()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<GvnicdControl>> control = GvnicdControl::Create(
+      *loop_, options_.control_path, {gvnics, [this] { return Statistics(); }});
+  if (!control.ok()) return control.status();
+  control_ = *std::move(control);
   return absl::OkStatus();
 }
 

@@ -15,6 +15,7 @@
 #include "netmem/gvnic/gvnic_device.h"
 #include "netmem/gvnic/vfio_user_server.h"
 #include "provider/unique_fd.h"
+#include "tools/gvnicd_control.h"
 #include "tools/gvnicd_network.h"
 #include "tools/gvnicd_options.h"
 #include "tools/json_object.h"
@@ -54,6 +55,7 @@ class GvnicdServer {
   UniqueFd signals_;
   std::vector<Device> devices_;
   std::unique_ptr<GvnicdNetwork> network_;
+  std::unique_ptr<GvnicdControl> control_;  // nullptr: not asked for.
 };
 
 }  // namespace devmem
