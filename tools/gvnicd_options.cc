@@ -128,7 +128,7 @@ void AddNetwork(CLI::App* app, Texts* texts, GvnicdOptions* o) {
 
 void AddFiles(CLI::App* app, GvnicdOptions* o) {
   const auto path = [app](const std::string& name, std::string* value, const std::string& help) {
-    app->add_option(name, *value, help)->group("Files")->type_name("PATH");
+    app->add_option(name, *value, help)->group("Files")->type_name("PATH")->take_last();
   };
   path("--record", &o->record_path, "Record the headers of all frames (pcap-ng)");
   path("--control", &o->control_path, "Listen there for control commands, a line each");

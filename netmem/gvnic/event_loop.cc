@@ -101,16 +101,22 @@ absl::Status EventLoop::RunOnce(int wait_ms) {
     const int err = errno;
     if (err != EINTR) return ErrnoToStatus(err, "waiting for events");
   }
+  // Once before, so that callbacks act at the time of this round, and once behind for what they
+  // made due.
+  AdvanceTimed();
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
     Dispatch(static_cast<int>(event.data.u64 & UINT32_MAX), event.data.u64 >> 32, event.events);
   }
-  if (!timed_.empty()) {
-    const Nanos now = Now();
-    for (const Timed& timed : timed_) timed.advance(now);
-  }
+  AdvanceTimed();
   for (const auto& callback : after_round_) callback();
   return absl::OkStatus();
+}
+
+void EventLoop::AdvanceTimed() {
+  if (timed_.empty()) return;
+  const Nanos now = Now();
+  for (const Timed& timed : timed_) timed.advance(now);
 }
 
 // A callback of this round may have unwatched the descriptor, and another may have taken its

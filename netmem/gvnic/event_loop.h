@@ -65,6 +65,7 @@ class EventLoop {
   EventLoop(UniqueFd epoll, UniqueFd timer) : epoll_(std::move(epoll)), timer_(std::move(timer)) {}
 
   absl::Status ArmTimer();
+  void AdvanceTimed();
   void Dispatch(int fd, uint64_t generation, uint32_t epoll_events);
 
   // Callbacks are held by pointer, so that one which unwatches itself is not destroyed under way.
