@@ -4,6 +4,7 @@
 
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <netlink/msg.h>
 
 #include <algorithm>
 #include <cerrno>

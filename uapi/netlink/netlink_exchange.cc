@@ -3,6 +3,7 @@
 #include "uapi/netlink/netlink_exchange.h"
 
 #include <linux/netlink.h>
+#include <netlink/msg.h>
 
 #include <algorithm>
 #include <cstring>

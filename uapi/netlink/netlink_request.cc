@@ -4,6 +4,7 @@
 
 #include <netlink/attr.h>
 #include <netlink/genl/genl.h>
+#include <netlink/msg.h>
 
 #include <cstdlib>
 #include <new>
@@ -26,6 +27,8 @@ void Check(int result) {
 }
 
 }  // namespace
+
+void NetlinkRequest::Free::operator()(nl_msg* message) const { nlmsg_free(message); }
 
 NetlinkRequest::NetlinkRequest() : message_(nlmsg_alloc_size(kNetlinkRequestBytesMax)) {
   if (message_ == nullptr) throw std::bad_alloc();

@@ -6,13 +6,14 @@
 
 #pragma once
 
-#include <netlink/msg.h>
-
 #include <cstdint>
 #include <memory>
 #include <span>
 
 #include "absl/strings/string_view.h"
+
+struct nl_msg;
+struct nlattr;
 
 namespace devmem {
 
@@ -41,7 +42,7 @@ class NetlinkRequest {
 
  private:
   struct Free {
-    void operator()(nl_msg* message) const { nlmsg_free(message); }
+    void operator()(nl_msg* message) const;
   };
   static constexpr uint32_t kDepthMax = 4;
 

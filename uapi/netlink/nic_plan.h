@@ -11,11 +11,11 @@
 
 namespace devmem {
 
-// The kinds of change, in the order in which they are made. Undoing goes the other way.
+// The kinds of change. The order in which they are made is that of NicPlan::steps.
 enum class NicStepKind { kChannels, kFeature, kSplit, kHdsThresh, kRss, kRule };
 
 // One change of one setting. `before` and `after` are the texts that the journal keeps: a number of
-// channels, on or off, a table of queues; for a rule, `after` is the rule and `before` is empty.
+// channels, on or off, a table of queues; for a rule, `after` is the rule and `before` says "none".
 struct NicStep {
   NicStepKind kind = NicStepKind::kChannels;
   std::string name;     // Which setting: "channels", "rx-ntuple-filter", "tcp-data-split", ...

@@ -26,16 +26,18 @@
 #include "netmem/nic/flow_rules.h"
 #include "uapi/netlink/binding.h"
 #include "uapi/netlink/nic_plan.h"
+#include "uapi/netlink/ntuple_rule.h"
 
 namespace devmem {
 
 class NicControl;
 class NicJournal;
+struct JournalSubject;
 
 struct NicSetupOptions {
   std::string device;            // The interface's name.
   std::vector<uint32_t> queues;  // To set apart; may be empty: AddQueues() follows.
-  // Where the journal is; empty: DefaultJournalPath() of the device.
+  // The journal's file, in a folder for journals alone; empty: a new one in DefaultJournalFolder().
   std::string journal_path = {};
   // Combined channels wanted; unset: as many as there are, or as the highest queue needs.
   std::optional<uint32_t> combined_channels = std::nullopt;
@@ -57,7 +59,7 @@ class NicSetup {
   //   kInvalidArgument     queue 0, or a queue twice.
   //   kOutOfRange          the NIC cannot have so many queues.
   //   kFailedPrecondition  down, XDP attached, AF_XDP on a queue, somebody's rule leads there.
-  //   kAlreadyExists       a queue is bound already, or another process has set up this NIC.
+  //   kAlreadyExists       a queue is bound already.
   static absl::StatusOr<std::unique_ptr<NicSetup>> Open(const NicSetupOptions& options);
   // The same on a kernel of the caller's.
   static absl::StatusOr<std::unique_ptr<NicSetup>> Open(const NicSetupOptions& options,
@@ -89,21 +91,44 @@ class NicSetup {
                                                     std::span<const uint32_t> queues);
   absl::StatusOr<std::unique_ptr<TxBinding>> BindTx(int dmabuf_fd);
 
-  // Puts everything back, last change first, and removes the journal. What cannot be put back, or
-  // was changed by somebody else since, is named in the error (kAborted), and the rest is undone
-  // all the same. Doing it again tries only what is left.
+  // Puts everything back, last change first, and removes the journal. While another setup of this
+  // NIC lives, in whatever process, only the rules go; the last one puts the settings back. What
+  // cannot be put back, or was changed by somebody else since, is named in the error (kAborted),
+  // and the rest is undone all the same. Doing it again tries only what is left.
   absl::Status Undo();
   // Leaves everything as it is, with the journal for RestoreNic(). The object can only be
   // destroyed.
   void Keep();
 
  private:
+  // A change that is made, or was at least announced in the journal.
+  struct Made {
+    uint64_t stamp = 0;
+    NicStep step;
+    std::optional<NtupleRule> rule;  // When it is one.
+  };
+
   NicSetup(const NicSetupOptions& options, std::unique_ptr<NicControl> control);
 
+  std::vector<std::string> RestoreStale();
+  absl::Status Plan();
+  absl::Status ApplyFrom(size_t keep);
+  absl::Status Make(const NicStep& step, std::optional<NtupleRule> rule);
+  absl::StatusOr<uint32_t> FreeLocation();
+  // Undoes all but the first `keep` changes.
+  absl::Status UndoTo(size_t keep);
+  bool OthersNeedSettings() const;
+
   const NicSetupOptions options_;
+  const std::string folder_;
   const std::unique_ptr<NicControl> control_;
+  std::unique_ptr<JournalSubject> subject_;
+  std::vector<uint32_t> queues_;
   NicPlan plan_;
-  std::unique_ptr<NicJournal> journal_;
+  std::unique_ptr<NicJournal> journal_;  // From the first change on.
+  std::vector<Made> made_;               // In order.
+  bool applied_ = false;
+  bool kept_ = false;
 };
 
 }  // namespace devmem

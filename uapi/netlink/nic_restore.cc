@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "uapi/netlink/nic_restore.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "uapi/netlink/nic_steps.h"
+
+namespace devmem {
+namespace {
+
+struct PendingStep {
+  const JournalRecord* record = nullptr;
+  JournalStep step;
+};
+
+// Whether the journal is one to undo now; else why not goes into the report.
+bool IsOurs(const JournalRecord& record, const JournalSubject& subject, bool kept_too,
+            RestoreReport& report) {
+  if (record.subject.device != subject.device || record.subject.netns != subject.netns)
+    return false;
+  if (record.live) {
+    report.skipped.push_back(absl::StrCat(record.path, ": process ", record.pid,
+                                          " is running and undoes it when it ends"));
+    return false;
+  }
+  if (record.kept && !kept_too) return false;
+  if (record.subject != subject) {
+    report.skipped.push_back(
+        absl::StrCat(record.path, ": ", record.subject.device,
+                     record.subject.boot_id == subject.boot_id
+                         ? " is gone or was made anew since, and its settings went with it"
+                         : " was set up before the last boot, and its settings went with it"));
+    unlink(record.path.c_str());
+    return false;
+  }
+  return true;
+}
+
+// The device is gone, so nothing of what was set is there any more.
+void DropOfGone(const std::string& folder, const JournalSubject& subject, RestoreReport& report) {
+  for (const JournalRecord& record : ListJournals(folder)) {
+    IsOurs(record, subject, true, report);
+  }
+}
+
+void UndoOne(NicControl& control, const PendingStep& pending, RestoreReport& report) {
+  const NicStep& step = pending.step.step;
+  const std::string what =
+      absl::StrCat(pending.record->subject.device, ": ", ToString(step.kind), " ", step.name);
+  const absl::Status undone = UndoStep(control, step);
+  if (!undone.ok()) {
+    report.failed.push_back(absl::StrCat(what, ": ", undone.message()));
+    return;
+  }
+  report.undone.push_back(absl::StrCat(what, " is ", step.before, " again"));
+  const absl::Status marked = AppendUndone(pending.record->path, pending.step.stamp);
+  if (!marked.ok()) report.failed.emplace_back(marked.message());
+}
+
+}  // namespace
+
+RestoreReport RestoreDevice(NicControl& control, const std::string& folder,
+                            const JournalSubject& subject, bool kept_too) {
+  RestoreReport report;
+  const std::vector<JournalRecord> records = ListJournals(folder);
+  std::vector<PendingStep> steps;
+  std::vector<std::string> paths;
+  for (const JournalRecord& record : records) {
+    if (!IsOurs(record, subject, kept_too, report)) continue;
+    paths.push_back(record.path);
+    for (const JournalStep& step : record.steps) {
+      if (!step.undone) steps.push_back({&record, step});
+    }
+  }
+  std::sort(steps.begin(), steps.end(),
+            [](const PendingStep& a, const PendingStep& b) { return a.step.stamp > b.step.stamp; });
+  for (const PendingStep& step : steps) UndoOne(control, step, report);
+  for (const std::string& path : paths) {
+    const absl::StatusOr<JournalRecord> now = ReadJournal(path);
+    if (now.ok() && now->finished()) unlink(path.c_str());
+  }
+  return report;
+}
+
+absl::StatusOr<RestoreReport> RestoreNics(const RestoreOptions& options) {
+  return RestoreNics(options, [&](const std::string& device) {
+    return OpenNicControl(device, options.netns_path);
+  });
+}
+
+absl::StatusOr<RestoreReport> RestoreNics(const RestoreOptions& options,
+                                          const NicControlFactory& open) {
+  const std::string folder = options.folder.empty() ? DefaultJournalFolder() : options.folder;
+  const uint64_t netns = SubjectOf("", 0, options.netns_path).netns;
+  RestoreReport report;
+  std::set<std::string> devices;
+  for (const JournalRecord& record : ListJournals(folder)) {
+    const std::string& device = record.subject.device;
+    if (!options.device.empty() && options.device != device) continue;
+    if (record.subject.netns == netns) {
+      devices.insert(device);
+    } else {
+      report.skipped.push_back(absl::StrCat(record.path, ": ", device,
+                                            " is in another network namespace; restore there"));
+    }
+  }
+  for (const std::string& device : devices) {
+    absl::StatusOr<std::unique_ptr<NicControl>> control = open(device);
+    // A device that is gone took its settings along.
+    const uint32_t ifindex = control.ok() ? (*control)->Link()->ifindex : 0;
+    if (!control.ok() && !absl::IsNotFound(control.status())) return control.status();
+    const JournalSubject subject = SubjectOf(device, ifindex, options.netns_path);
+    const absl::StatusOr<DeviceLock> lock = DeviceLock::Take(folder, subject);
+    if (!lock.ok()) return lock.status();
+    if (!control.ok()) {
+      DropOfGone(folder, subject, report);
+      continue;
+    }
+    RestoreReport more = RestoreDevice(**control, folder, subject, options.kept_too);
+    const auto append = [](std::vector<std::string>& to, std::vector<std::string>& from) {
+      to.insert(to.end(), from.begin(), from.end());
+    };
+    append(report.undone, more.undone);
+    append(report.skipped, more.skipped);
+    append(report.failed, more.failed);
+  }
+  return report;
+}
+
+}  // namespace devmem
