@@ -10,6 +10,7 @@
 #include "provider/provider.h"
 #include "uapi/copy_session.h"
 #include "uapi/devmem.h"
+#include "uapi/kernel_session.h"
 #include "uapi/stack_session.h"
 
 namespace devmem {
@@ -18,6 +19,7 @@ absl::string_view ToString(Backend backend) {
   switch (backend) {
     case Backend::kAuto: return "auto";
     case Backend::kStack: return "stack";
+    case Backend::kKernel: return "kernel";
     case Backend::kCopy: return "copy";
   }
   return "unknown";
@@ -26,6 +28,7 @@ absl::string_view ToString(Backend backend) {
 absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& options) {
   switch (options.backend) {
     case Backend::kStack: return OpenStackSession(options, "the caller asked for it");
+    case Backend::kKernel: return OpenKernelSession(options, "the caller asked for it");
     case Backend::kCopy: return OpenCopySession(options, "the caller asked for it");
     case Backend::kAuto: break;
   }
