@@ -222,6 +222,14 @@ class Connection {
   // Queues bytes to send; waits until at least one fits, and returns how many did.
   // Errors: kDeadlineExceeded, kUnavailable (broken), kFailedPrecondition (after Shutdown).
   virtual absl::StatusOr<size_t> Send(std::span<const uint8_t> bytes, Nanos deadline = kNever) = 0;
+  // Queues bytes of a region to send, in stream order with those of Send(); returns how many. The
+  // kernel backend's NIC reads them where they are, if it can, and then they may not change until
+  // Flush(). Everywhere else they go through host memory, and the processor must be able to map the
+  // region. The whole region is mapped anew for each such call: send much at a time.
+  // Errors: as Send(), and kOutOfRange (outside the region), the region's own, and kUnavailable
+  // when the way to the peer no longer leads over the session's NIC.
+  virtual absl::StatusOr<size_t> SendFrom(const Region& region, uint64_t offset, uint64_t bytes,
+                                          Nanos deadline = kNever);
   // Waits until everything queued was acknowledged by the peer, the FIN of Shutdown() included.
   virtual absl::Status Flush(Nanos deadline = kNever) = 0;
 

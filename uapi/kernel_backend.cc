@@ -63,7 +63,10 @@ KernelBackend::KernelBackend(const SessionOptions& options, absl::string_view wh
 
 KernelBackend::~KernelBackend() = default;
 
-void KernelBackend::Started(SocketCore* core) { core->AddLane(host_->lane(), host_.get()); }
+void KernelBackend::Started(SocketCore* core) {
+  core_ = core;
+  core->AddLane(host_->lane(), host_.get());
+}
 
 SessionInfo KernelBackend::info() const {
   const NicPlan& plan = nic_->plan();
@@ -125,21 +128,54 @@ absl::StatusOr<KernelBindingSetup> KernelBackend::SetUp(const Binding& binding,
 // in a socket, keeps the memory alive in the kernel for about a second more.
 void KernelBackend::EndBinding(BindingId binding) { bound_.erase(binding); }
 
+absl::StatusOr<uint32_t> KernelBackend::SendBinding(const Region& region) {
+  const std::lock_guard<std::mutex> lock(sending_mutex_);
+  const auto found = sending_.find(region.id());
+  if (found != sending_.end()) return found->second.binding->id();
+  absl::StatusOr<SendRegion> made = BindForSending(region);
+  if (!made.ok()) return made.status();
+  const uint32_t id = made->binding->id();
+  sending_.emplace(region.id(), *std::move(made));
+  return id;
+}
+
+absl::StatusOr<KernelBackend::SendRegion> KernelBackend::BindForSending(
+    const Region& region) const {
+  absl::StatusOr<std::unique_ptr<Attachment>> attachment = Attachment::Create(
+      region, {.name = importer_name(), .caps = importer_caps(), .on_event = [core = core_] {
+                 core->RaiseRegionNews();
+               }});
+  if (!attachment.ok()) return attachment.status();
+  const absl::StatusOr<UniqueFd> dmabuf = region.ExportDmabuf(0, region.size_bytes());
+  if (!dmabuf.ok()) return absl::UnimplementedError(dmabuf.status().message());
+  absl::StatusOr<std::unique_ptr<TxBinding>> binding = nic_->BindTx(dmabuf->get());
+  if (!binding.ok()) return binding.status();
+  return SendRegion{*std::move(attachment), *std::move(binding)};
+}
+
+// What is on its way keeps the memory alive in the kernel; no further send begins.
+void KernelBackend::LookAfterRegions() {
+  const std::lock_guard<std::mutex> lock(sending_mutex_);
+  std::erase_if(sending_, [](const auto& entry) { return entry.second.attachment->going(); });
+}
+
 void KernelBackend::AppendStatistics(std::vector<Statistic>* statistics) const {
   const uint64_t given = stats_.kernel_tokens.value();
   const uint64_t back = stats_.kernel_tokens_back.value() + stats_.dontneed_lost.value();
-  statistics->insert(statistics->end(), {{"linear_bytes", stats_.linear_bytes.value()},
-                                         {"unbound_queue_bytes", stats_.unbound_bytes.value()},
-                                         {"kernel_tokens", given},
-                                         {"kernel_tokens_held", given - std::min(given, back)},
-                                         {"dontneed_calls", stats_.dontneed_calls.value()},
-                                         {"dontneed_retries", stats_.dontneed_retries.value()},
-                                         {"dontneed_lost", stats_.dontneed_lost.value()},
-                                         {"control_grown", stats_.control_grown.value()},
-                                         {"control_damaged", stats_.control_damaged.value()},
-                                         {"receive_held_back", stats_.held_back.value()},
-                                         {"sockets_kept", stats_.sockets_kept.value()},
-                                         {"rules", rules_.size()}});
+  statistics->insert(statistics->end(),
+                     {{"linear_bytes", stats_.linear_bytes.value()},
+                      {"unbound_queue_bytes", stats_.unbound_bytes.value()},
+                      {"kernel_tokens", given},
+                      {"kernel_tokens_held", given - std::min(given, back)},
+                      {"dontneed_calls", stats_.dontneed_calls.value()},
+                      {"dontneed_retries", stats_.dontneed_retries.value()},
+                      {"dontneed_lost", stats_.dontneed_lost.value()},
+                      {"control_grown", stats_.control_grown.value()},
+                      {"control_damaged", stats_.control_damaged.value()},
+                      {"receive_held_back", stats_.held_back.value()},
+                      {"sockets_kept", stats_.sockets_kept.value()},
+                      {"sent_from_device_bytes", stats_.sent_from_device.value()},
+                      {"rules", rules_.size()}});
 }
 
 }  // namespace devmem

@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,11 @@ class KernelBackend final : public SocketBackend {
   }
   bool steers() const override { return true; }
 
+  absl::StatusOr<uint32_t> SendBinding(const Region& region) override;
+  void CountSent(uint64_t bytes) override { stats_.sent_from_device.Add(bytes); }
+  KernelCalls& calls() override { return *calls_; }
+  void LookAfterRegions() override;
+
   const Region* host_region() const override { return &host_->region(); }
   Account host_account() const override { return host_->account(); }
   void AppendStatistics(std::vector<Statistic>* statistics) const override;
@@ -59,6 +65,14 @@ class KernelBackend final : public SocketBackend {
 
   absl::StatusOr<KernelBindingSetup> SetUp(const Binding& binding, const Region& region) const;
 
+  // A region that the NIC may read for SendBinding().
+  struct SendRegion {
+    std::unique_ptr<Attachment> attachment;
+    std::unique_ptr<TxBinding> binding;
+  };
+
+  absl::StatusOr<SendRegion> BindForSending(const Region& region) const;
+
   const std::string why_;
   const uint64_t held_bytes_max_;  // 0: half of each binding.
   const std::unique_ptr<KernelNic> nic_;
@@ -67,6 +81,9 @@ class KernelBackend final : public SocketBackend {
   KernelStats stats_;
   SteeringBook rules_;
   std::map<BindingId, std::unique_ptr<RxBinding>> bound_;
+  SocketCore* core_ = nullptr;
+  std::mutex sending_mutex_;                // Guards what follows: connections send on any thread.
+  std::map<uint32_t, SendRegion> sending_;  // By region id.
 };
 
 }  // namespace devmem

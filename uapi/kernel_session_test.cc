@@ -124,7 +124,8 @@ TEST_F(KernelSessionTest, WhatAKernelNicCannotWriteIsRefusedWithTheReason) {
   EXPECT_TRUE(absl::IsInvalidArgument(chunks)) << chunks;
   EXPECT_NE(chunks.message().find("8192"), absl::string_view::npos);
   EXPECT_TRUE(absl::IsOutOfRange(session_->Bind(*region_, {.queues = {4}}).status()));
-  auto movable = MemfdProvider().Allocate({.bytes = kRegionBytes, .kind = AttachmentKind::kMayMove});
+  auto movable =
+      MemfdProvider().Allocate({.bytes = kRegionBytes, .kind = AttachmentKind::kMayMove});
   ASSERT_TRUE(movable.ok()) << movable.status();
   EXPECT_FALSE(session_->Bind(**movable, {}).ok());
   EXPECT_TRUE(nic_.set_apart.empty());
@@ -162,10 +163,9 @@ TEST_F(KernelSessionTest, TokensWaitForTheirFence) {
   std::array<Frag, 8> frags;
   ASSERT_EQ(*connection_->Recv(frags, 0), 1u);
   bool done = false;
-  EXPECT_TRUE(connection_
-                  ->Release(std::span(frags).first(1),
-                            Fence::FromCallback([&done] { return done; }))
-                  .ok());
+  EXPECT_TRUE(
+      connection_->Release(std::span(frags).first(1), Fence::FromCallback([&done] { return done; }))
+          .ok());
   session_->Drive();
   EXPECT_EQ(StatisticOf("kernel_tokens_held"), 1u);
   EXPECT_TRUE(absl::IsFailedPrecondition(session_->Unbind(binding_)));
@@ -205,8 +205,7 @@ TEST_F(KernelSessionTest, AnActiveOpenIsSteeredBeforeItsSynLeaves) {
     pollfd polled{server.fd(), POLLIN, 0};
     EXPECT_EQ(::poll(&polled, 1, 0), 0);  // No SYN has arrived.
   };
-  auto connection =
-      session_->Connect({.address = kLoopback, .port = server.port()}, binding_);
+  auto connection = session_->Connect({.address = kLoopback, .port = server.port()}, binding_);
   ASSERT_TRUE(connection.ok()) << connection.status();
   ASSERT_TRUE(seen.has_value());
   EXPECT_EQ(seen->remote, ParseIpAddress(kLoopback));
@@ -219,8 +218,8 @@ TEST_F(KernelSessionTest, AnActiveOpenIsSteeredBeforeItsSynLeaves) {
 TEST_F(KernelSessionTest, ARuleThatTheNicRefusesOpensNoPort) {
   Bind();
   nic_.rule_answer = absl::ResourceExhaustedError("the rule table is full");
-  EXPECT_TRUE(absl::IsResourceExhausted(
-      session_->Listen({.address = kLoopback}, binding_).status()));
+  EXPECT_TRUE(
+      absl::IsResourceExhausted(session_->Listen({.address = kLoopback}, binding_).status()));
   LoopbackPeer server = LoopbackPeer::ListenAnywhere();
   EXPECT_TRUE(absl::IsResourceExhausted(
       session_->Connect({.address = kLoopback, .port = server.port()}, binding_).status()));

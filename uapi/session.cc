@@ -8,6 +8,7 @@
 #include "provider/choose_provider.h"
 #include "provider/import_provider.h"
 #include "provider/provider.h"
+#include "provider/region_view.h"
 #include "uapi/copy_session.h"
 #include "uapi/devmem.h"
 #include "uapi/kernel_session.h"
@@ -43,6 +44,18 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& opt
   }
   return OpenCopySession(options,
                          absl::StrCat("the stack cannot run here: ", stack.status().message()));
+}
+
+// Through host memory, for connections that cannot do better.
+absl::StatusOr<size_t> Connection::SendFrom(const Region& region, uint64_t offset, uint64_t bytes,
+                                            Nanos deadline) {
+  if (offset > region.size_bytes() || bytes > region.size_bytes() - offset) {
+    return absl::OutOfRangeError(
+        absl::StrCat(bytes, " bytes from offset ", offset, " on leave ", region.Describe()));
+  }
+  const absl::StatusOr<RegionView> view = RegionView::Map(region);
+  if (!view.ok()) return view.status();
+  return Send(view->bytes().subspan(offset, bytes), deadline);
 }
 
 absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& options) {

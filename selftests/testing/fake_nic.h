@@ -63,8 +63,9 @@ class FakeNic final : public KernelNic {
     const uint32_t id = state_->next_id++;
     const std::vector<uint32_t> list(queues.begin(), queues.end());
     state_->rx_bindings[id] = list;
-    return std::make_unique<RxBinding>(
-        id, list, std::make_unique<Unbinder>([state = state_, id] { state->rx_bindings.erase(id); }));
+    return std::make_unique<RxBinding>(id, list, std::make_unique<Unbinder>([state = state_, id] {
+                                         state->rx_bindings.erase(id);
+                                       }));
   }
   absl::StatusOr<std::unique_ptr<TxBinding>> BindTx(int dmabuf) override {
     if (!state_->bind_tx_answer.ok()) return state_->bind_tx_answer;
@@ -111,11 +112,10 @@ class ExportableRegion final : public Region {
                 .label = "exportable",
                 .size_bytes = bytes,
                 .page_bytes = kSmallPageBytes,
-                .fd = *MakeMemfdFile(SystemCalls::OfThisMachine(),
-                                     {.provider_name = "test",
-                                      .bytes = bytes,
-                                      .page_bytes = kSmallPageBytes,
-                                      .label = "exportable"})}) {}
+                .fd = *MakeMemfdFile(SystemCalls::OfThisMachine(), {.provider_name = "test",
+                                                                    .bytes = bytes,
+                                                                    .page_bytes = kSmallPageBytes,
+                                                                    .label = "exportable"})}) {}
 
   absl::StatusOr<UniqueFd> ExportDmabuf(uint64_t offset, uint64_t bytes) const override {
     exported_offset = offset;
