@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opening a session: which backend, and why. Memory from providers.
+// Opening a session of a backend, memory from providers, and what connections do by default.
 
 #include <utility>
 
@@ -9,6 +9,7 @@
 #include "provider/import_provider.h"
 #include "provider/provider.h"
 #include "provider/region_view.h"
+#include "uapi/choose_backend.h"
 #include "uapi/copy_session.h"
 #include "uapi/devmem.h"
 #include "uapi/kernel_session.h"
@@ -33,17 +34,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& opt
     case Backend::kCopy: return OpenCopySession(options, "the caller asked for it");
     case Backend::kAuto: break;
   }
-  absl::StatusOr<std::unique_ptr<Session>> stack =
-      OpenStackSession(options, "devmem's own stack works on this machine");
-  // Only what this machine does not offer sends us to the next backend; a request that is wrong is
-  // wrong for all of them, and who names a way of steering wants the stack.
-  if (stack.ok() || options.steering != Steering::kBest ||
-      (!absl::IsPermissionDenied(stack.status()) && !absl::IsUnavailable(stack.status()) &&
-       !absl::IsNotFound(stack.status()))) {
-    return stack;
-  }
-  return OpenCopySession(options,
-                         absl::StrCat("the stack cannot run here: ", stack.status().message()));
+  return OpenBestSession(options);
 }
 
 // Through host memory, for connections that cannot do better.
