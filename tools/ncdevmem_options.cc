@@ -142,14 +142,16 @@ void AddConnection(CLI::App* app, NcdevmemOptions* o) {
 
 void AddDevice(CLI::App* app, NcdevmemOptions* o) {
   Group group(app, "Device");
-  group.Text("-f,--device", &o->device, "NAME", "Name of the TAP to create; dm0 if not given");
+  group.Text("-f,--device", &o->device, "NAME",
+             "The NIC to receive on, or the name of the TAP to create; dm0 if not given");
   group.Number("-t,--queue", &o->first_queue, {"-t", 0, kQueuesMax - 2}, "QUEUE",
                "First rx queue to bind; 1 if not given");
   group.Number("-q,--queues", &o->queue_count, {"-q", 1, kQueuesMax - 1, "queues"}, "COUNT",
                "Number of queues to bind; queue t+i serves port p+i. 1 if not given");
-  group.Choice<Backend, 3>("--backend", &o->backend, {"auto", "stack", "copy"},
-                           {Backend::kAuto, Backend::kStack, Backend::kCopy},
-                           "Who runs TCP: devmem's stack, or the kernel and a copy");
+  group.Choice<Backend, 4>("--backend", &o->backend, {"auto", "stack", "kernel", "copy"},
+                           {Backend::kAuto, Backend::kStack, Backend::kKernel, Backend::kCopy},
+                           "Who runs TCP: devmem's stack, the kernel with its devmem TCP on the "
+                           "NIC --device, or the kernel and a copy");
   group.Choice<Steering, 3>("--steering", &o->steering, {"best", "bpf", "auto"},
                             {Steering::kBest, Steering::kBpf, Steering::kAuto},
                             "How frames find their queue: bpf needs rights, auto does not");
@@ -247,7 +249,8 @@ std::string Contradiction(const NcdevmemOptions& o) {
   if (!o.listen && SplitAddresses(o.server_address).size() > 1) {
     return absl::StrCat("-s ", o.server_address, " names several servers: connect to one");
   }
-  if (!o.listen && o.own_address.empty() && o.backend != Backend::kCopy) {
+  const bool own_stack = o.backend == Backend::kAuto || o.backend == Backend::kStack;
+  if (!o.listen && o.own_address.empty() && own_stack) {
     return "-c is missing: devmem's stack needs an address of its own to connect from, like "
            "-c 192.0.2.2; or use --backend copy";
   }

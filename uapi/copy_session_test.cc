@@ -24,11 +24,14 @@
 #include "provider/region_view.h"
 #include "provider/test_region.h"
 #include "provider/unique_fd.h"
+#include "selftests/testing/loopback_peer.h"
 
 namespace devmem {
 namespace {
 
-constexpr char kLoopback[] = "127.0.0.1";
+using Peer = testing::LoopbackPeer;
+using testing::kLoopback;
+
 constexpr uint64_t kRegionBytes = 4u << 20;
 
 std::vector<uint8_t> Numbered(size_t count) {
@@ -37,70 +40,7 @@ std::vector<uint8_t> Numbered(size_t count) {
   return bytes;
 }
 
-// An ordinary client or server of the kernel, blocking.
-class Peer {
- public:
-  static Peer ConnectTo(uint16_t port) {
-    Peer peer(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in to = Address(port);
-    EXPECT_EQ(::connect(peer.fd(), reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
-    return peer;
-  }
-  static Peer ListenAnywhere() {
-    Peer peer(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in at = Address(0);
-    EXPECT_EQ(::bind(peer.fd(), reinterpret_cast<sockaddr*>(&at), sizeof(at)), 0);
-    EXPECT_EQ(::listen(peer.fd(), 4), 0);
-    return peer;
-  }
-  Peer Accept() { return Peer(::accept(fd(), nullptr, nullptr)); }
-  uint16_t port() const {
-    sockaddr_in at{};
-    socklen_t bytes = sizeof(at);
-    EXPECT_EQ(::getsockname(fd(), reinterpret_cast<sockaddr*>(&at), &bytes), 0);
-    return ntohs(at.sin_port);
-  }
-
-  void Send(std::span<const uint8_t> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t sent = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      ASSERT_GT(sent, 0) << std::strerror(errno);
-      bytes = bytes.subspan(static_cast<size_t>(sent));
-    }
-  }
-  // All bytes up to the end, or to an error, which is put into `error`.
-  std::vector<uint8_t> ReceiveAll(int* error = nullptr) {
-    std::vector<uint8_t> all;
-    std::array<uint8_t, 4096> part;
-    ssize_t got = 0;
-    while ((got = ::recv(fd(), part.data(), part.size(), 0)) > 0) {
-      all.insert(all.end(), part.begin(), part.begin() + got);
-    }
-    if (error != nullptr) *error = got < 0 ? errno : 0;
-    return all;
-  }
-  void Reset() {
-    const linger at_once{1, 0};
-    ::setsockopt(fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    fd_.Reset();
-  }
-  void Close() { fd_.Reset(); }
-  int fd() const { return fd_.get(); }
-
- private:
-  explicit Peer(int fd) : fd_(fd) { EXPECT_GE(fd, 0); }
-  static sockaddr_in Address(uint16_t port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-  }
-
-  UniqueFd fd_;
-};
-
-class CopySessionTest : public testing::Test {
+class CopySessionTest : public ::testing::Test {
  protected:
   CopySessionTest() { Open({}); }
   ~CopySessionTest() override {

@@ -57,9 +57,10 @@ class Clock;
 class Netdev;
 
 enum class Backend {
-  kAuto,   // The best that works here.
-  kStack,  // devmem's own TCP stack over a TAP (or a NIC of the caller's).
-  kCopy,   // The kernel's TCP, recv() and a copy into the region: works anywhere, saves nothing.
+  kAuto,    // The best that works here.
+  kStack,   // devmem's own TCP stack over a TAP (or a NIC of the caller's).
+  kKernel,  // The kernel's TCP and its devmem TCP: a NIC with header split writes the region.
+  kCopy,    // The kernel's TCP, recv() and a copy into the region: works anywhere, saves nothing.
 };
 absl::string_view ToString(Backend backend);
 
@@ -76,7 +77,8 @@ enum class Threading { kInline, kThread };
 
 struct SessionOptions {
   // Name of the network device. The stack backend creates a TAP of this name, which goes with the
-  // session; the copy backend has no device of its own and ignores it.
+  // session; the kernel backend receives on the NIC of this name; the copy backend has no device of
+  // its own and ignores it.
   std::string device = "dm0";
   Backend backend = Backend::kAuto;
   // Addresses that are ours, of both families, each with an optional prefix length: "192.0.2.2/24",
@@ -98,6 +100,10 @@ struct SessionOptions {
   uint64_t host_bytes_per_queue = 8 << 20;
   uint32_t connections_max = 4096;      // Per queue.
   uint64_t window_bytes_max = 4 << 20;  // The most that one connection's peer may have in flight.
+  // How many bytes of net_iovs the frags of one binding may hold before the kernel backend stops to
+  // receive, so that the kernel closes the peer's window: the NIC's ring and what waits in sockets
+  // need the rest. 0: half of the binding.
+  uint64_t held_bytes_max = 0;
   // Record the headers of all frames of a stack session into this pcap-ng file. Empty: no
   // recording.
   std::string record_path = {};
@@ -216,6 +222,14 @@ class Connection {
   // Queues bytes to send; waits until at least one fits, and returns how many did.
   // Errors: kDeadlineExceeded, kUnavailable (broken), kFailedPrecondition (after Shutdown).
   virtual absl::StatusOr<size_t> Send(std::span<const uint8_t> bytes, Nanos deadline = kNever) = 0;
+  // Queues bytes of a region to send, in stream order with those of Send(); returns how many. The
+  // kernel backend's NIC reads them where they are, if it can, and then they may not change until
+  // Flush(). Everywhere else they go through host memory, and the processor must be able to map the
+  // region. The whole region is mapped anew for each such call: send much at a time.
+  // Errors: as Send(), and kOutOfRange (outside the region), the region's own, and kUnavailable
+  // when the way to the peer no longer leads over the session's NIC.
+  virtual absl::StatusOr<size_t> SendFrom(const Region& region, uint64_t offset, uint64_t bytes,
+                                          Nanos deadline = kNever);
   // Waits until everything queued was acknowledged by the peer, the FIN of Shutdown() included.
   virtual absl::Status Flush(Nanos deadline = kNever) = 0;
 

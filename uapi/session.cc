@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opening a session: which backend, and why. Memory from providers.
+// Opening a session of a backend, memory from providers, and what connections do by default.
 
 #include <utility>
 
@@ -8,8 +8,11 @@
 #include "provider/choose_provider.h"
 #include "provider/import_provider.h"
 #include "provider/provider.h"
+#include "provider/region_view.h"
+#include "uapi/choose_backend.h"
 #include "uapi/copy_session.h"
 #include "uapi/devmem.h"
+#include "uapi/kernel_session.h"
 #include "uapi/stack_session.h"
 
 namespace devmem {
@@ -18,6 +21,7 @@ absl::string_view ToString(Backend backend) {
   switch (backend) {
     case Backend::kAuto: return "auto";
     case Backend::kStack: return "stack";
+    case Backend::kKernel: return "kernel";
     case Backend::kCopy: return "copy";
   }
   return "unknown";
@@ -26,20 +30,23 @@ absl::string_view ToString(Backend backend) {
 absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& options) {
   switch (options.backend) {
     case Backend::kStack: return OpenStackSession(options, "the caller asked for it");
+    case Backend::kKernel: return OpenKernelSession(options, "the caller asked for it");
     case Backend::kCopy: return OpenCopySession(options, "the caller asked for it");
     case Backend::kAuto: break;
   }
-  absl::StatusOr<std::unique_ptr<Session>> stack =
-      OpenStackSession(options, "devmem's own stack works on this machine");
-  // Only what this machine does not offer sends us to the next backend; a request that is wrong is
-  // wrong for all of them, and who names a way of steering wants the stack.
-  if (stack.ok() || options.steering != Steering::kBest ||
-      (!absl::IsPermissionDenied(stack.status()) && !absl::IsUnavailable(stack.status()) &&
-       !absl::IsNotFound(stack.status()))) {
-    return stack;
+  return OpenBestSession(options);
+}
+
+// Through host memory, for connections that cannot do better.
+absl::StatusOr<size_t> Connection::SendFrom(const Region& region, uint64_t offset, uint64_t bytes,
+                                            Nanos deadline) {
+  if (offset > region.size_bytes() || bytes > region.size_bytes() - offset) {
+    return absl::OutOfRangeError(
+        absl::StrCat(bytes, " bytes from offset ", offset, " on leave ", region.Describe()));
   }
-  return OpenCopySession(options,
-                         absl::StrCat("the stack cannot run here: ", stack.status().message()));
+  const absl::StatusOr<RegionView> view = RegionView::Map(region);
+  if (!view.ok()) return view.status();
+  return Send(view->bytes().subspan(offset, bytes), deadline);
 }
 
 absl::StatusOr<std::unique_ptr<Region>> Session::Allocate(const RegionOptions& options) {

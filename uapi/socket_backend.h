@@ -15,6 +15,7 @@
 #include "netmem/nic/flow_rules.h"
 #include "provider/attachment.h"
 #include "uapi/devmem.h"
+#include "uapi/kernel_calls.h"
 #include "uapi/socket_queue.h"
 #include "uapi/socket_stats.h"
 
@@ -57,6 +58,16 @@ class SocketBackend {
   }
   // Whether active opens must know their port before the SYN, for Steer().
   virtual bool steers() const { return false; }
+
+  // The kernel's name for a region from which this NIC sends without a copy. kUnimplemented where
+  // nothing of the kind is there: the bytes then go through host memory. Any thread.
+  virtual absl::StatusOr<uint32_t> SendBinding(const Region& /*region*/) {
+    return absl::UnimplementedError("this backend sends from host memory");
+  }
+  virtual void CountSent(uint64_t /*bytes*/) {}
+  virtual KernelCalls& calls() { return KernelCalls::System(); }
+  // An exporter has acted on a region that was attached for SendBinding().
+  virtual void LookAfterRegions() {}
 
   // The region of frags that did not land in a bound one; nullptr where there are never any.
   virtual const Region* host_region() const { return nullptr; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Receiving, sending and ending over a kernel socket.
+// Receiving and ending over a kernel socket. Sending is in socket_send.cc.
 
 #include "uapi/socket_connection.h"
 
@@ -18,9 +18,6 @@
 
 namespace devmem {
 namespace {
-
-// The kernel has no event for "everything was acknowledged", so Flush() looks again this often.
-constexpr Nanos kFlushAskAgain = kMillisecond;
 
 absl::Status DeadlineExceeded(absl::string_view what) {
   return absl::DeadlineExceededError(absl::StrCat(what, " by the deadline; call again to go on"));
@@ -85,6 +82,7 @@ absl::StatusOr<size_t> SocketConnection::ReceiveFrom(std::span<Frag> frags, Nano
           return DeadlineExceeded("the region's memory is away");
         break;
       case SocketQueue::Outcome::kEmpty:
+        TakeNotices();
         if (!core_->Wait(queue_->NewsFd(socket_.get()), deadline)) {
           return DeadlineExceeded("nothing arrived");
         }
@@ -165,6 +163,7 @@ absl::StatusOr<size_t> SocketConnection::Read(std::span<uint8_t> bytes, Nanos de
       continue;
     }
     if (received.outcome != SocketQueue::Outcome::kEmpty) return Deliver(received);
+    TakeNotices();
     const int news = queue_ != nullptr ? queue_->NewsFd(socket_.get()) : socket_.get();
     if (!core_->Wait(news, deadline)) return DeadlineExceeded("nothing arrived");
   }
@@ -178,42 +177,6 @@ SocketQueue::Received SocketConnection::ReadUnbound(std::span<uint8_t> bytes) {
     core_->stats().receive_calls.Add(1);
   }
   return received;
-}
-
-absl::StatusOr<size_t> SocketConnection::Send(std::span<const uint8_t> bytes, Nanos deadline) {
-  if (shut_down_) {
-    return absl::FailedPreconditionError("the connection was shut down for sending");
-  }
-  for (;;) {
-    if (broken_.has_value()) return *broken_;
-    const ssize_t sent =
-        ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent >= 0) {
-      sent_bytes_ += static_cast<uint64_t>(sent);
-      return static_cast<size_t>(sent);
-    }
-    const int err = errno;
-    if (err == EINTR) continue;
-    if (err != EAGAIN) return BreakByErrno(err);
-    if (!writable_.valid()) {
-      absl::StatusOr<UniqueFd> writable = WatchWritable(socket_.get());
-      if (!writable.ok()) return writable.status();
-      writable_ = *std::move(writable);
-    }
-    if (!core_->Wait(writable_.get(), deadline))
-      return DeadlineExceeded("no byte was taken to send");
-  }
-}
-
-absl::Status SocketConnection::Flush(Nanos deadline) {
-  while (UnacknowledgedBytes(socket_.get()) > 0) {
-    if (broken_.has_value()) return *broken_;
-    if (TcpStateOf(socket_.get()) == "CLOSED") return BreakByErrno(ECONNRESET);
-    const Nanos now = core_->clock().Now();
-    if (deadline <= now) return DeadlineExceeded("not everything was acknowledged");
-    (void)core_->Wait(-1, std::min(deadline, now + kFlushAskAgain));
-  }
-  return absl::OkStatus();
 }
 
 absl::Status SocketConnection::Shutdown() {

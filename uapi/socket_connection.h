@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "provider/unique_fd.h"
+#include "uapi/device_sender.h"
 #include "uapi/devmem.h"
 #include "uapi/socket_backend.h"
 #include "uapi/socket_core.h"
@@ -37,6 +38,8 @@ class SocketConnection final : public Connection {
   }
   absl::StatusOr<size_t> Read(std::span<uint8_t> bytes, Nanos deadline) override;
   absl::StatusOr<size_t> Send(std::span<const uint8_t> bytes, Nanos deadline) override;
+  absl::StatusOr<size_t> SendFrom(const Region& region, uint64_t offset, uint64_t bytes,
+                                  Nanos deadline) override;
   absl::Status Flush(Nanos deadline) override;
   absl::Status Shutdown() override;
   void Abort() override;
@@ -51,6 +54,10 @@ class SocketConnection final : public Connection {
   absl::Status WaitForRoom(const SocketQueue::Received& received, Nanos deadline);
   absl::StatusOr<size_t> Deliver(const SocketQueue::Received& received);
   absl::StatusOr<size_t> ReachEnd();
+  absl::Status WaitWritable(Nanos deadline);
+  absl::StatusOr<uint32_t> PrepareSendFrom(const Region& region);
+  absl::Status AfterFailedSend(int err, Nanos deadline);
+  void TakeNotices();
   absl::Status Break(absl::Status reason);
   absl::Status BreakByErrno(int err);
 
@@ -68,6 +75,7 @@ class SocketConnection final : public Connection {
   std::optional<absl::Status> broken_;
   uint64_t received_bytes_ = 0;
   uint64_t sent_bytes_ = 0;
+  std::unique_ptr<DeviceSender> device_sender_;  // Made by the first SendFrom() that needs it.
 };
 
 class SocketListener final : public Listener {

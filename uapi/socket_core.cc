@@ -158,6 +158,7 @@ void SocketCore::LookAfterRegions() {
     gone_[id] = gone;
   }
   draining_.store(draining, std::memory_order_relaxed);
+  backend_->LookAfterRegions();
 }
 
 absl::Status SocketCore::BindingStatus(BindingId id) const {

@@ -51,6 +51,8 @@ class SocketCore {
   // Ends bindings whose region was revoked, or is being removed and has drained. Cheap when no
   // exporter has acted; every call that waits or binds makes it.
   void LookAfterRegions();
+  // An exporter has acted on a region: look after them soon. Any thread.
+  void RaiseRegionNews() { region_news_.Raise(); }
   // As Session::BindingStatus().
   absl::Status BindingStatus(BindingId id) const;
   absl::StatusOr<Account> account(BindingId id) const;

@@ -143,8 +143,8 @@ absl::StatusOr<std::shared_ptr<SocketQueue>> ZcrxBackend::MakeQueue(const Memory
       memory.area());
   if (!port.ok()) return port.status();
   setup.port = *std::move(port);
-  return ZcrxQueue::Create(
-      std::move(setup), {.host = host_.get(), .stats = stats, .zcrx_stats = &stats_});
+  return ZcrxQueue::Create(std::move(setup),
+                           {.host = host_.get(), .stats = stats, .zcrx_stats = &stats_});
 }
 
 // The rings are closed by now; the kernel restarts their queues in its own time, and until then

@@ -37,9 +37,10 @@ class ZcrxBackend final : public SocketBackend {
   ImporterCaps importer_caps() const override { return ImporterCaps::kNeither; }
   uint32_t queue_count() const override { return nic_->plan().rx_queue_count; }
 
-  absl::StatusOr<std::vector<std::shared_ptr<SocketQueue>>> MakeQueues(
-      const Binding& binding, const Region& region, Attachment& attachment,
-      SocketStats* stats) override;
+  absl::StatusOr<std::vector<std::shared_ptr<SocketQueue>>> MakeQueues(const Binding& binding,
+                                                                       const Region& region,
+                                                                       Attachment& attachment,
+                                                                       SocketStats* stats) override;
   void EndBinding(BindingId binding) override;
 
   absl::StatusOr<RuleHold> Steer(const FlowMatch& match, uint32_t queue) override {

@@ -13,7 +13,8 @@
 namespace devmem {
 namespace {
 
-// A ring is taken down by the kernel's own threads, so there is nothing to wait on but to ask again.
+// A ring is taken down by the kernel's own threads, so there is nothing to wait on but to ask
+// again.
 constexpr uint32_t kAskAgainMilliseconds = 5;
 
 class KernelZcrx final : public ZcrxSystem {

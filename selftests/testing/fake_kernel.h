@@ -47,7 +47,9 @@ class FakeKernel final : public KernelCalls {
 
   static constexpr uint32_t kDmabufId = 7;
 
-  // What arrives next on a socket.
+  // What arrives next on a socket. What is said of kNextSocket arrives on the first socket from
+  // which somebody receives and of which nothing else was said.
+  static constexpr int kNextSocket = -1;
   void Devmem(int socket, uint64_t offset, uint32_t bytes, uint32_t dmabuf_id = kDmabufId) {
     Add(socket, {.kind = Kind::kDevmem, .bytes = bytes, .offset = offset, .dmabuf_id = dmabuf_id});
   }
@@ -72,6 +74,9 @@ class FakeKernel final : public KernelCalls {
   ssize_t ReceiveMessage(int socket, msghdr* message, int flags) override {
     receive_bytes_asked.push_back(message->msg_iov->iov_len);
     if ((flags & MSG_SOCK_DEVMEM) == 0) return -EFAULT;
+    if (streams_.count(socket) == 0) {
+      streams_[socket] = std::exchange(streams_[kNextSocket], {});
+    }
     Stream& from = streams_[socket];
     if (from.parts.empty()) return -EAGAIN;
     Answer answer{.message = message, .room = message->msg_iov->iov_len};
@@ -139,7 +144,11 @@ class FakeKernel final : public KernelCalls {
       if (answer->done == 0) from->parts.pop_front();
       return error;
     }
-    const auto bytes = static_cast<uint32_t>(std::min<size_t>(part.bytes, answer->room));
+    auto bytes = static_cast<uint32_t>(std::min<size_t>(part.bytes, answer->room));
+    // A frag of a dma-buf never crosses a page.
+    if (part.kind == Kind::kDevmem) {
+      bytes = std::min(bytes, 4096 - static_cast<uint32_t>(part.offset % 4096));
+    }
     if (part.kind != Kind::kPlain) {
       const bool device = part.kind == Kind::kDevmem;
       const abi::dmabuf_cmsg body{.frag_offset = device ? part.offset : 0,
