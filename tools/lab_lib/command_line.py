@@ -11,8 +11,10 @@ import lockfile
 import machine
 from common import (EXIT_CANNOT_RUN, EXIT_FAILED, EXIT_USAGE, CannotRun, LabError, Progress,
                     cache_folder)
+from demo import STREAM_BYTES, run_demo
 from packages import Packages
 from session import Session
+from suite import run_suite
 
 DESCRIPTION = """\
 Boots a stock Linux kernel in QEMU whose network cards are devmem's own virtual gVNICs, so that the
@@ -98,6 +100,27 @@ def _parser():
     _add_boot(shell, nics=2)
     _add_packages(shell)
     shell.set_defaults(function=_shell)
+    demo = commands.add_parser("demo", help="devmem TCP and zcrx at work, 256 MiB each")
+    demo.add_argument("--json", action="store_true", help="one JSON object in place of the table")
+    demo.add_argument("--bytes", type=int, default=STREAM_BYTES, metavar="N",
+                      help="of each stream (default 268435456)")
+    demo.add_argument("--provider", choices=("udmabuf", "dma-heap"), default="udmabuf",
+                      help="of the region (default udmabuf)")
+    _add_boot(demo, nics=2)
+    _add_packages(demo)
+    demo.set_defaults(function=run_demo)
+
+    test = commands.add_parser("test", help="the kernel suite: every scene of the lab")
+    test.add_argument("--quick", action="store_true", help="the short scenes alone, one boot")
+    test.add_argument("--filter", action="append", default=[], metavar="TEXT",
+                      help="scenes whose name contains TEXT (* and ? match); may be repeated")
+    test.add_argument("--list", action="store_true", help="name the scenes and run none")
+    test.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    test.add_argument("--xml", type=pathlib.Path, metavar="FOLDER",
+                      help="keep the conformance runs' results there, for make_table")
+    _add_boot(test, nics=2)
+    _add_packages(test)
+    test.set_defaults(function=run_suite)
     return parser
 
 

@@ -48,6 +48,10 @@ class Progress:
         if self._terminal and not self._quiet:
             print(f"\r\033[Klab: {text}", end="", file=sys.stderr, flush=True)
 
+    def print(self, text):
+        """A result, which is told even when progress is not."""
+        print(text, file=sys.stderr, flush=True)
+
     @contextlib.contextmanager
     def step(self, text):
         """Tells that a step begins and, when it was not instant, how long it took."""

@@ -14,9 +14,10 @@ from common import LIBRARY, LabError, only_one
 from cpio import Archive
 
 # Modules of the kernel that the lab's scenes use; whatever is built in is not found and not needed.
+NEED_INET_DIAG = ("tcp_diag", "udp_diag")
 MODULES = ("gve", "veth", "tun", "dummy", "sch_netem", "netdevsim", "inet_diag", "tcp_diag",
            "udp_diag")
-# busybox's own timeout, env, nice and nohup would run its own applets and not what PATH says.
+# Packaged tools. busybox's own timeout, env, nice and nohup would run its own applets and not what PATH says.
 PACKAGED = ("ip", "ethtool", "tc", "ss", "timeout", "env", "nice", "nohup")
 # Our programs that a guest gets when they are built.
 PROGRAMS = ("ncdevmem", "dmsend", "devmemctl", "lab_exit")
@@ -64,8 +65,13 @@ def _base(tools, kernel):
         archive.file(f"/lab/bin/{name}", program=True, data=(
             f'#!/bin/sh\nexec /lab/lib/ld.so --library-path /lab/lib /lab/packaged/{name} "$@"\n'
         ).encode())
-    for name, path in _find_modules(kernel).items():
-        archive.file(f"/lab/modules/{name}.ko", _module_bytes(path))
+    folder = f"/lib/modules/{kernel.modules.parent.name}"
+    modules = _find_modules(kernel)
+    for name, path in modules.items():
+        archive.file(f"{folder}/{name}.ko", _module_bytes(path))
+    lines = [f"{name}.ko:" + (" inet_diag.ko" if name in NEED_INET_DIAG else "")
+             for name in modules]
+    archive.file(f"{folder}/modules.dep", "".join(f"{line}\n" for line in lines).encode())
     if kernel.config:
         archive.copy(f"/boot/config-{kernel.modules.parent.name}", kernel.config)
     archive.file("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")

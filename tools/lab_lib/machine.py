@@ -130,6 +130,9 @@ class Guest:
         if time.monotonic() > deadline:
             raise LabError(f"the guest did not finish {doing} in time:\n{self.tail()}")
 
+    def alive(self):
+        return self._process.poll() is None
+
     def tail(self, lines=25):
         """The end of what QEMU and the guest's console said."""
         text = ""
@@ -147,7 +150,9 @@ class Guest:
             except TimeoutError:
                 self._check_alive(deadline, doing)
                 continue
-            if not data:
+            except ConnectionResetError:
+                data = b""
+            if not data:  # QEMU has closed the port, because it ends.
                 self._process.wait(GRACE_SECONDS)
                 self._check_alive(deadline, doing)
             self._pending += data
@@ -157,7 +162,7 @@ class Guest:
         for name, connection in self._live.items():
             try:
                 data = connection.recv(1 << 20, socket.MSG_DONTWAIT)
-            except (BlockingIOError, TimeoutError):
+            except (BlockingIOError, TimeoutError, ConnectionResetError):
                 continue
             stream = getattr(sys, name).buffer
             stream.write(data)

@@ -25,24 +25,24 @@ class Layout:
         return f"{self.nics} gVNIC" + (f" wired to {other}" if other else "")
 
     def script(self):
-        """Shell commands that the guest's init runs once the driver is loaded."""
+        """Shell commands that the guest's init runs once the driver is loaded, and scenes when it
+        was loaded again."""
         lines = []
         if self.nics > 0:
             lines += _interface("eth0", SERVER4, SERVER6, self.mtu, "")
         if self.nics > 1:
-            lines += [f"ip netns add {PEER}", f"ip -n {PEER} link set lo up",
+            lines += [f"[ -e /run/netns/{PEER} ] || ip netns add {PEER}", f"ip -n {PEER} link set lo up",
                       f"ip link set eth1 netns {PEER}"]
             lines += _interface("eth1", PEER4, PEER6, self.mtu, f"-n {PEER} ")
-        # The driver learns that the link is up from a work item, a moment after the command.
-        waits = ["eth0", "peer"][:self.nics]
-        lines += [_wait_for_carrier(where) for where in waits]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + wait_for_carriers(self.nics)
 
 
-def _wait_for_carrier(where):
-    show = f"ip -n {PEER} link show eth1" if where == PEER else f"ip link show {where}"
-    return (f"for turn in 1 2 3 4 5 6 7 8 9 10; do {show} | grep -q LOWER_UP && break; "
-            "usleep 200000; done")
+def wait_for_carriers(nics):
+    """Shell: waits until the links carry. The driver learns that from a work item, a moment after
+    the interface was set up."""
+    shows = ["ip link show eth0", f"ip -n {PEER} link show eth1"][:nics]
+    return "".join(f"for turn in 1 2 3 4 5 6 7 8 9 10; do {show} | grep -q LOWER_UP && break; "
+                   "usleep 200000; done\n" for show in shows)
 
 
 def _interface(name, address4, address6, mtu, where):

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each fault that gvnicd can inject, and what comes of it. The tables are the list of outcomes that
+Documentation/lab.md prints: the text beside a fault is what the scene proves."""
+
+import dataclasses
+import json
+import re
+
+import network
+from common import LabError
+from scene import ROUGH, scene
+from scenes_lifecycle import BACKENDS, CTL, end_endless, nothing_is_left
+from transfer import Landed, Stream
+
+AGAIN = "TCP sends them again; the stream is right and none of it is linear"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """`before` is told to eth0's device before the stream or, for one that strikes midway, while
+    it flows; `after` some time later, to the device or (starting with a $) to the guest."""
+    title: str
+    before: str
+    after: tuple = ()
+
+
+EARLY = (
+    Fault(f"frames that cannot be split are dropped, {AGAIN}", "unsplittable count=40"),
+    Fault(f"frames whose headers overflow are dropped, {AGAIN}", "header-overflow count=40"),
+    Fault(f"frames with the error bit are dropped, {AGAIN}", "rx-error count=40"),
+    Fault("interrupts that come late make the stream slow and leave it right",
+          "delay-interrupts count=30 ms=20"),
+)
+
+MIDWAY = (
+    Fault("a device out of buffers drops, and goes on when it has some",
+          "withhold-buffers state=on", ("withhold-buffers state=off",)),
+    Fault("a link that flaps pauses the stream", "link state=down", ("link state=up",)),
+    Fault("a lost interrupt stalls its queue until the interface was down and up",
+          "drop-interrupts count=2", ("clear", "$ip link set eth0 down; ip link set eth0 up")),
+    Fault("a device that asks for a reset gets it, and the binding outlives it", "reset"),
+)
+
+# Commands of the admin queue that fail once while a session begins.
+REFUSALS = (
+    Fault("a queue that cannot be made anew refuses the binding and stays as it was",
+          "fail-command opcode=create_rx_queue status=internal"),
+    Fault("a queue that cannot be stopped refuses the binding and stays as it was",
+          "fail-command opcode=destroy_rx_queue status=internal"),
+    Fault("a device without room for a rule refuses it",
+          "fail-command opcode=configure_flow_rule status=exhausted"),
+)
+
+
+def _tell(lab, line):
+    """Tells eth0's device; the word goes behind the verb."""
+    verb, *rest = line.split(" ", 1)
+    answer = lab.nics.command(" ".join([verb, "device=0", *rest]))
+    lab.expect(answer.get("ok"), f"gvnicd takes '{line}': {answer.get('error')}")
+
+
+def _counter(lab, name):
+    """A counter of eth0's device, wherever in the statistics it stands."""
+    text = json.dumps(lab.nics.command("stats")["statistics"])
+    found = re.findall(rf'"{name}": (\d+)', text)
+    return sum(map(int, found))
+
+
+def _start(lab, stream):
+    """Starts the whole transfer in the background of the guest, and waits until data flows."""
+    lab.check(f"cat >/run/{stream.tag}.sh <<'END'\n{stream.script()}\nEND\n"
+              f"rm -f /run/{stream.tag}.status\n"
+              f"(bash /run/{stream.tag}.sh >/run/{stream.tag}.out 2>&1; "
+              f"echo $? >/run/{stream.tag}.status) >/dev/null 2>&1 &\n")
+    lab.check("counter=/sys/class/net/eth0/statistics/rx_bytes\nstart=$(cat $counter)\n"
+              "for turn in $(seq 300); do [ $(($(cat $counter) - start)) -gt 1000000 ] && exit 0\n"
+              "usleep 100000; done; exit 1")
+
+
+def _finish(lab, stream, seconds):
+    """Waits for the end of what _start() began; returns (exit status, output)."""
+    result = lab.run(f"for turn in $(seq {10 * seconds}); do [ -e /run/{stream.tag}.status ] && "
+                     f"break; usleep 100000; done\ncat /run/{stream.tag}.status "
+                     f"/run/{stream.tag}.out", seconds + 30)
+    status, _, out = result.out.partition("\n")
+    if not status.isdigit():
+        end_endless(lab, stream, "KILL")
+        raise LabError(f"the stream did not end within {seconds} s: {result.out[-400:]}"
+                       f"{result.err[-400:]}")
+    return int(status), out
+
+
+def _calm(lab):
+    """Takes every fault away and leaves a NIC that works."""
+    for line in ("clear", "link state=up"):
+        _tell(lab, line)
+    lab.check(network.wait_for_carriers(2))
+    nothing_is_left(lab)
+
+
+def _register_early(backend, fault):
+    @scene(f"{backend}: {fault.title}", needs=CTL)
+    def _(lab):
+        _tell(lab, fault.before)
+        try:
+            lab.lands(Stream(backend))
+        finally:
+            _calm(lab)
+
+
+def _register_midway(backend, fault):
+    @scene(f"{backend}: {fault.title}", needs=CTL, boot=ROUGH)
+    def _(lab):
+        stream = Stream(backend, stream_bytes=32 << 20)
+        _start(lab, stream)
+        try:
+            _tell(lab, fault.before)
+            for step in fault.after:
+                lab.run("usleep 1500000")
+                if step.startswith("$"):
+                    lab.check(step[1:])
+                else:
+                    _tell(lab, step)
+            status, out = _finish(lab, stream, 120)
+            report = json.loads(out[out.index("{"):out.rindex("}") + 1])
+            lab.expect(status == 0 and report["ok"], f"the stream is right: {out[-300:]}")
+            lab.expect(Landed(report, 1).linear_bytes == 0, "none of it is linear")
+        finally:
+            _calm(lab)
+        lab.receives_again(backend)
+
+
+def _register_refusal(backend, fault):
+    @scene(f"{backend}: {fault.title}", needs=CTL, boot=ROUGH)
+    def _(lab):
+        settings = "ethtool -g eth0; ethtool -x eth0; ethtool -k eth0 | grep ntuple"
+        before = lab.check(settings)
+        _tell(lab, fault.before)
+        result = lab.run(Stream(backend).script())
+        lab.expect(result.status == 1, f"the session is refused: {result.status} {result.out}")
+        lab.expect(result.err.strip(), "the reason is told")
+        lab.notes["said"] = result.err.strip().splitlines()[0][:100]
+        _calm(lab)
+        lab.expect(lab.check(settings) == before, "the NIC's settings are as before")
+        lab.receives_again(backend)
+
+
+for _backend in BACKENDS:
+    for _fault in EARLY:
+        _register_early(_backend, _fault)
+for _backend in BACKENDS:
+    for _fault in MIDWAY:
+        _register_midway(_backend, _fault)
+    for _fault in REFUSALS:
+        _register_refusal(_backend, _fault)
+
+
+@scene("kernel: a rule that times out makes the driver reset, and the NIC receives again",
+       needs=CTL, boot=ROUGH)
+def _(lab):
+    _tell(lab, "fail-command opcode=configure_flow_rule status=deadline")
+    result = lab.run(Stream("kernel").script())
+    lab.notes["status"] = result.status
+    _calm(lab)
+    lab.receives_again("kernel")
