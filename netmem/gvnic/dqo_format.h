@@ -71,7 +71,8 @@ inline constexpr uint16_t kTxTagReserved = 0x8000;
 inline std::array<uint8_t, kTxCompletionBytes> MakeTxCompletion(uint32_t queue, uint16_t type,
                                                                 uint16_t value) {
   std::array<uint8_t, kTxCompletionBytes> entry{};
-  StoreLe<uint16_t>(&entry[0], static_cast<uint16_t>((queue & kTxQueueIdMask) | type << 11));
+  StoreLe<uint16_t>(&entry[0],
+                    static_cast<uint16_t>((queue & kTxQueueIdMask) | uint32_t{type} << 11));
   StoreLe<uint16_t>(&entry[2], value);
   return entry;
 }

@@ -35,7 +35,7 @@ struct RxRingConfig {
 // Each count is of packets that are still to suffer it; UINT64_MAX is for good.
 struct RxFaults {
   uint64_t unsplittable = 0;      // Delivered without header split.
-  uint64_t header_overflow = 0;   // Without header split, with the overflow bit.
+  uint64_t header_overflow = 0;   // Headers and payload together, with the overflow bit.
   uint64_t rx_error = 0;          // With the error bit.
   bool withhold_buffers = false;  // As if no queue had a buffer.
 };

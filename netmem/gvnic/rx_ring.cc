@@ -74,16 +74,13 @@ bool RxRing::WouldSplit(const RxPacket& packet) const {
 }
 
 // A packet without payload still takes one buffer, for its completion.
-uint32_t RxRing::BuffersFor(const RxPacket& packet) const {
-  const uint32_t apart = WouldSplit(packet) ? packet.layout.header_bytes : 0;
-  const uint32_t bytes = packet.layout.frame_bytes - apart;
+uint32_t RxRing::BuffersForBytes(uint32_t bytes) const {
   return std::max(1u, (bytes + config_.buffer_bytes - 1) / config_.buffer_bytes);
 }
 
-// A fault may keep the headers in: then one buffer more may be needed.
-bool RxRing::CanDeliver(const RxPacket& packet) const {
-  const bool may_grow = faults_.unsplittable != 0 || faults_.header_overflow != 0;
-  return BuffersFor(packet) + (may_grow ? 1 : 0) <= available();
+uint32_t RxRing::BuffersFor(const RxPacket& packet) const {
+  const uint32_t apart = WouldSplit(packet) ? packet.layout.header_bytes : 0;
+  return BuffersForBytes(packet.layout.frame_bytes - apart);
 }
 
 void RxRing::Receive(RxPacket packet) {
@@ -91,7 +88,7 @@ void RxRing::Receive(RxPacket packet) {
     ++stats_.rx_drop_size;
     return;
   }
-  if (held_.empty() && CanDeliver(packet)) {
+  if (held_.empty() && BuffersFor(packet) <= available()) {
     Deliver(packet);
   } else {
     Hold(std::move(packet));
@@ -119,7 +116,7 @@ void RxRing::Doorbell(uint32_t tail) {
 }
 
 void RxRing::Retry() {
-  while (!held_.empty() && CanDeliver(held_.front())) {
+  while (!held_.empty() && BuffersFor(held_.front()) <= available()) {
     const RxPacket packet = std::move(held_.front());
     held_.pop_front();
     held_bytes_ -= packet.packet.bytes.size();
@@ -132,15 +129,16 @@ RxRing::Plan RxRing::MakePlan(const RxPacket& packet) {
   const bool can_split = config_.header_bytes != 0 && packet.layout.is_tcp();
   plan.is_split = WouldSplit(packet);
   plan.header_overflow = can_split && !plan.is_split;
-  if (plan.is_split && TakeFault(faults_.header_overflow)) {
+  // A packet kept whole may need one buffer more than there is; then the fault waits for another.
+  const bool fits_whole = BuffersForBytes(packet.layout.frame_bytes) <= available();
+  if (plan.is_split && fits_whole && TakeFault(faults_.header_overflow)) {
     plan.is_split = false;
     plan.header_overflow = true;
   }
-  if (plan.is_split && TakeFault(faults_.unsplittable)) plan.is_split = false;
+  if (plan.is_split && fits_whole && TakeFault(faults_.unsplittable)) plan.is_split = false;
   plan.rx_error = TakeFault(faults_.rx_error);
   plan.header_bytes = plan.is_split ? packet.layout.header_bytes : 0;
-  const uint32_t bytes = packet.layout.frame_bytes - plan.header_bytes;
-  plan.buffers = std::max(1u, (bytes + config_.buffer_bytes - 1) / config_.buffer_bytes);
+  plan.buffers = BuffersForBytes(packet.layout.frame_bytes - plan.header_bytes);
   return plan;
 }
 
@@ -150,6 +148,8 @@ void RxRing::Deliver(const RxPacket& packet) {
     ++stats_.rx_drop_memory;
     plan.rx_error = true;
     plan.is_split = false;
+    plan.header_overflow = false;
+    plan.header_bytes = 0;
   } else {
     Place(packet, plan);
     ++stats_.rx_packets;
@@ -217,9 +217,10 @@ void RxRing::CompletePacket(const RxPacket& packet, const Plan& plan) {
   uint32_t left = plan.rx_error ? 0 : packet.layout.frame_bytes - plan.header_bytes;
   for (size_t i = 0; i < targets_.size(); ++i) {
     const bool is_first = i == 0;
-    completion.is_split = is_first && plan.is_split;
+    // Of an overflow the driver learns by a split packet whose header has no bytes.
+    completion.is_split = is_first && (plan.is_split || plan.header_overflow);
     completion.header_overflow = is_first && plan.header_overflow;
-    completion.header_bytes = static_cast<uint16_t>(completion.is_split ? plan.header_bytes : 0);
+    completion.header_bytes = static_cast<uint16_t>(is_first ? plan.header_bytes : 0);
     completion.buffer_bytes =
         std::min(static_cast<uint16_t>(std::min<uint32_t>(left, UINT16_MAX)), config_.buffer_bytes);
     completion.end_of_packet = i + 1 == targets_.size();

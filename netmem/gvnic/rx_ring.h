@@ -89,7 +89,7 @@ class RxRing {
 
   uint32_t available() const;
   Plan MakePlan(const RxPacket& packet);
-  bool CanDeliver(const RxPacket& packet) const;
+  uint32_t BuffersForBytes(uint32_t bytes) const;
   uint32_t BuffersFor(const RxPacket& packet) const;
   bool WouldSplit(const RxPacket& packet) const;
   void Deliver(const RxPacket& packet);

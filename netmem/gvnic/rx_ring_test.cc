@@ -144,8 +144,9 @@ TEST_F(RxRingTest, HeadersLongerThanTheirBufferOverflowIntoThePayload) {
   Receive(Frame(100));
   const std::vector<ReceivedPacket> packets = driver_->TakePackets();
   ASSERT_EQ(packets.size(), 1u);
-  EXPECT_FALSE(packets[0].last.is_split);
+  EXPECT_TRUE(packets[0].last.is_split);
   EXPECT_TRUE(packets[0].last.header_overflow);
+  EXPECT_EQ(packets[0].last.header_bytes, 0);
   EXPECT_EQ(packets[0].payload.size(), kHeaderBytes + 100u);
   EXPECT_EQ(stats_.rx_header_overflows, 1u);
 }
@@ -215,6 +216,7 @@ TEST_F(RxRingTest, FaultsSpoilAsManyPacketsAsAskedFor) {
   const std::vector<ReceivedPacket> packets = driver_->TakePackets();
   ASSERT_EQ(packets.size(), 4u);
   EXPECT_TRUE(packets[0].last.header_overflow);
+  EXPECT_EQ(packets[0].last.header_bytes, 0);
   EXPECT_TRUE(packets[0].last.rx_error);
   EXPECT_FALSE(packets[1].last.is_split);
   EXPECT_FALSE(packets[1].last.header_overflow);
@@ -222,6 +224,21 @@ TEST_F(RxRingTest, FaultsSpoilAsManyPacketsAsAskedFor) {
   EXPECT_TRUE(packets[2].last.is_split);
   EXPECT_FALSE(packets[2].last.rx_error);
   EXPECT_EQ(packets[3].Bytes(), Frame(100, 3));
+}
+
+TEST_F(RxRingTest, AFaultThatNeedsABufferMoreThanThereIsWaitsForAnotherPacket) {
+  Post(1);
+  faults_.unsplittable = 1;
+  Receive(Frame(2048));
+  std::vector<ReceivedPacket> packets = driver_->TakePackets();
+  ASSERT_EQ(packets.size(), 1u);
+  EXPECT_TRUE(packets[0].last.is_split);
+  Post(2);
+  Receive(Frame(2048));
+  packets = driver_->TakePackets();
+  ASSERT_EQ(packets.size(), 1u);
+  EXPECT_FALSE(packets[0].last.is_split);
+  EXPECT_EQ(packets[0].buffer_ids.size(), 2u);
 }
 
 TEST_F(RxRingTest, WithheldBuffersMakePacketsWait) {

@@ -114,7 +114,7 @@ struct ReceivedPacket {
   std::vector<uint8_t> payload = {};  // Of the buffers, in order.
   std::vector<uint16_t> buffer_ids = {};
   std::vector<uint32_t> bytes_in_buffers = {};
-  RxCompletion last = {};  // What the last completion said; is_split and header_bytes of the first.
+  RxCompletion last = {};  // What the last said; but of the first: split, overflow.
 
   std::vector<uint8_t> Bytes() const {
     std::vector<uint8_t> bytes = header;
@@ -220,6 +220,7 @@ class RxDriver {
     partial_.last = completion;
     partial_.last.is_split = first.is_split;
     partial_.last.header_bytes = first.header_bytes;
+    partial_.last.header_overflow = first.header_overflow;
   }
 
   GvnicGuest& guest_;
