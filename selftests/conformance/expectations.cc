@@ -25,11 +25,14 @@ constexpr Expectations kCopy = {
                          "an ordinary socket delivers to host memory, from where it is copied"},
     .peer_hears_of_crash = kPeerHears};
 
+constexpr Expectations kKernel = {.direct_placement = kDirect, .peer_hears_of_crash = kPeerHears};
+
 }  // namespace
 
 const Expectations& ExpectationsOf(Backend backend) {
   switch (backend) {
     case Backend::kStack: return kStack;
+    case Backend::kKernel: return kKernel;
     case Backend::kCopy: return kCopy;
     case Backend::kAuto: break;
   }

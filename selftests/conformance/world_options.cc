@@ -14,7 +14,7 @@
 namespace devmem::testing {
 namespace {
 
-constexpr std::array kBackends = {Backend::kAuto, Backend::kStack, Backend::kCopy};
+constexpr std::array kBackends = {Backend::kAuto, Backend::kStack, Backend::kKernel, Backend::kCopy};
 
 bool SetBackend(absl::string_view value, WorldOptions* options) {
   for (const Backend backend : kBackends) {
