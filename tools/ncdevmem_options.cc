@@ -148,10 +148,11 @@ void AddDevice(CLI::App* app, NcdevmemOptions* o) {
                "First rx queue to bind; 1 if not given");
   group.Number("-q,--queues", &o->queue_count, {"-q", 1, kQueuesMax - 1, "queues"}, "COUNT",
                "Number of queues to bind; queue t+i serves port p+i. 1 if not given");
-  group.Choice<Backend, 4>("--backend", &o->backend, {"auto", "stack", "kernel", "copy"},
-                           {Backend::kAuto, Backend::kStack, Backend::kKernel, Backend::kCopy},
-                           "Who runs TCP: devmem's stack, the kernel with its devmem TCP on the "
-                           "NIC --device, or the kernel and a copy");
+  group.Choice<Backend, 5>(
+      "--backend", &o->backend, {"auto", "stack", "kernel", "zcrx", "copy"},
+      {Backend::kAuto, Backend::kStack, Backend::kKernel, Backend::kZcrx, Backend::kCopy},
+      "Who runs TCP: devmem's stack; the kernel, with its devmem TCP or with "
+      "io_uring's zero-copy receive on the NIC --device; the kernel and a copy");
   group.Choice<Steering, 3>("--steering", &o->steering, {"best", "bpf", "auto"},
                             {Steering::kBest, Steering::kBpf, Steering::kAuto},
                             "How frames find their queue: bpf needs rights, auto does not");

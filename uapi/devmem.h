@@ -60,6 +60,7 @@ enum class Backend {
   kAuto,    // The best that works here.
   kStack,   // devmem's own TCP stack over a TAP (or a NIC of the caller's).
   kKernel,  // The kernel's TCP and its devmem TCP: a NIC with header split writes the region.
+  kZcrx,    // The kernel's TCP and io_uring's zero-copy receive: such a NIC, host or device memory.
   kCopy,    // The kernel's TCP, recv() and a copy into the region: works anywhere, saves nothing.
 };
 absl::string_view ToString(Backend backend);

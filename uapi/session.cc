@@ -14,6 +14,7 @@
 #include "uapi/devmem.h"
 #include "uapi/kernel_session.h"
 #include "uapi/stack_session.h"
+#include "uapi/zcrx_session.h"
 
 namespace devmem {
 
@@ -22,6 +23,7 @@ absl::string_view ToString(Backend backend) {
     case Backend::kAuto: return "auto";
     case Backend::kStack: return "stack";
     case Backend::kKernel: return "kernel";
+    case Backend::kZcrx: return "zcrx";
     case Backend::kCopy: return "copy";
   }
   return "unknown";
@@ -31,6 +33,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& opt
   switch (options.backend) {
     case Backend::kStack: return OpenStackSession(options, "the caller asked for it");
     case Backend::kKernel: return OpenKernelSession(options, "the caller asked for it");
+    case Backend::kZcrx: return OpenZcrxSession(options, "the caller asked for it");
     case Backend::kCopy: return OpenCopySession(options, "the caller asked for it");
     case Backend::kAuto: break;
   }

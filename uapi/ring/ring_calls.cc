@@ -4,6 +4,7 @@
 
 #include "uapi/ring/ring_calls.h"
 
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,7 +38,17 @@ absl::StatusOr<Ring> Ring::Create(const RingOptions& options) {
   auto made = std::make_unique<io_uring>();
   const int result = io_uring_queue_init_params(options.requests, made.get(), &params);
   if (result < 0) return ExplainRingRefusal(-result);
-  return Ring(Handle(made.release()), options.mixed);
+  Handle ring(made.release());
+  UniqueFd news(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!news.valid()) return ExplainRingRefusal(errno);
+  const int registered = io_uring_register_eventfd(ring.get(), news.get());
+  if (registered < 0) return ExplainRingRefusal(-registered);
+  return Ring(std::move(ring), std::move(news), options.mixed);
+}
+
+void Ring::LowerNews() {
+  uint64_t count = 0;
+  (void)!::read(news_.get(), &count, sizeof(count));
 }
 
 CompletionRing Ring::completions() const {

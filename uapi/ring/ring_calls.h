@@ -9,8 +9,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "absl/status/statusor.h"
+#include "provider/unique_fd.h"
 #include "uapi/ring/completion_ring.h"
 
 namespace devmem {
@@ -35,6 +37,11 @@ class Ring {
   static absl::StatusOr<Ring> Create(const RingOptions& options);
 
   int fd() const { return ring_->ring_fd; }
+  // Readable when there is something to enter the kernel for. (The ring's own descriptor does not
+  // wake an epoll while the work is deferred.)
+  int news_fd() const { return news_.get(); }
+  // Not readable any more, until there are further news. Before the kernel is entered.
+  void LowerNews();
   io_uring* get() const { return ring_.get(); }
   CompletionRing completions() const;
 
@@ -44,9 +51,11 @@ class Ring {
   };
   using Handle = std::unique_ptr<io_uring, Exit>;
 
-  Ring(Handle ring, bool mixed) : ring_(std::move(ring)), mixed_(mixed) {}
+  Ring(Handle ring, UniqueFd news, bool mixed)
+      : ring_(std::move(ring)), news_(std::move(news)), mixed_(mixed) {}
 
   Handle ring_;
+  UniqueFd news_;  // An eventfd.
   bool mixed_;
 };
 

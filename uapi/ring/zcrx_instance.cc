@@ -156,6 +156,7 @@ bool ZcrxInstance::Cancel(uint64_t target, uint64_t user_data) {
 }
 
 int ZcrxInstance::Enter() {
+  ring_.LowerNews();
   const int result = io_uring_submit_and_get_events(ring_.get());
   return result < 0 ? result : 0;
 }

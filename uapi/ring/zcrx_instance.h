@@ -55,7 +55,7 @@ class ZcrxInstance final : public ZcrxPort {
   int FlushRefill() override;
   ZcrxCopies copies() const override;
   void ArmEvent(uint32_t event) override;
-  int fd() const override { return ring_.fd(); }
+  int fd() const override { return ring_.news_fd(); }
 
  private:
   explicit ZcrxInstance(Ring ring) : ring_(std::move(ring)) {}
