@@ -15,15 +15,15 @@ namespace devmem {
 enum class DataSplit : uint8_t { kUnknown = 0, kDisabled = 1, kEnabled = 2 };
 
 struct RingsInfo {
-  std::optional<uint32_t> rx;
-  std::optional<uint32_t> rx_max;
-  std::optional<uint32_t> tx;
-  std::optional<uint32_t> tx_max;
-  std::optional<uint32_t> rx_buf_len_bytes;
+  std::optional<uint32_t> rx = {};
+  std::optional<uint32_t> rx_max = {};
+  std::optional<uint32_t> tx = {};
+  std::optional<uint32_t> tx_max = {};
+  std::optional<uint32_t> rx_buf_len_bytes = {};
   // As the driver reports it. What bindings test is what was set last, which can differ.
   DataSplit tcp_data_split = DataSplit::kUnknown;
-  std::optional<uint32_t> hds_thresh_bytes;
-  std::optional<uint32_t> hds_thresh_bytes_max;
+  std::optional<uint32_t> hds_thresh_bytes = {};
+  std::optional<uint32_t> hds_thresh_bytes_max = {};
 };
 
 struct ChannelsInfo {
@@ -40,7 +40,7 @@ struct ChannelsInfo {
 };
 
 struct FeatureState {
-  std::string name;  // "rx-ntuple-filter", ...
+  std::string name = {};  // "rx-ntuple-filter", ...
   bool changeable = false;
   bool wanted = false;
   bool active = false;
@@ -48,17 +48,17 @@ struct FeatureState {
 
 struct RssTable {
   uint32_t context = 0;  // 0: the main table.
-  std::vector<uint32_t> queues;
-  std::optional<uint32_t> hash_function;
-  std::vector<uint8_t> key;
-  std::optional<uint32_t> input_transform;
+  std::vector<uint32_t> queues = {};
+  std::optional<uint32_t> hash_function = {};
+  std::vector<uint8_t> key = {};
+  std::optional<uint32_t> input_transform = {};
 };
 
 struct DriverInfo {
-  std::string driver;  // "gve"
-  std::string version;
-  std::string firmware;
-  std::string bus;  // "0000:00:04.0"
+  std::string driver = {};  // "gve"
+  std::string version = {};
+  std::string firmware = {};
+  std::string bus = {};  // "0000:00:04.0"
 };
 
 }  // namespace devmem

@@ -19,18 +19,18 @@ namespace devmem {
 
 struct LinkInfo {
   uint32_t ifindex = 0;
-  std::string name;
+  std::string name = {};
   bool up = false;  // Administratively.
   bool carrier = false;
   bool loopback = false;
   uint32_t mtu_bytes = 0;
-  std::string kind;        // "veth", "netkit"; empty for a physical device.
-  std::string bus;         // "pci"; empty for a device without a parent.
-  std::string bus_device;  // "0000:00:04.0"
+  std::string kind = {};        // "veth", "netkit"; empty for a physical device.
+  std::string bus = {};         // "pci"; empty for a device without a parent.
+  std::string bus_device = {};  // "0000:00:04.0"
   bool xdp_attached = false;
-  std::optional<uint32_t> xdp_program_id;
-  std::optional<uint32_t> rx_queues_max;  // As it was made; ethtool tells how many are in use.
-  std::optional<uint32_t> tx_queues_max;
+  std::optional<uint32_t> xdp_program_id = {};
+  std::optional<uint32_t> rx_queues_max = {};  // As it was made; ethtool tells how many are in use.
+  std::optional<uint32_t> tx_queues_max = {};
 };
 
 class LinkClient {
