@@ -101,7 +101,7 @@ def transfer(guest, stream):
     match = re.search(r"^\{.*", result.out, re.MULTILINE | re.DOTALL)
     if result.status or not match:
         raise LabError(f"receiving by {stream.backend} ended with {result.status}:\n"
-                       f"{result.out[-500:]}{result.err[-1500:]}")
+                       f"{result.err[-1500:] or result.out[-500:]}")
     landed = Landed(json.loads(match.group(0)), result.seconds)
     if landed.received_bytes != stream.stream_bytes:
         raise LabError(f"{landed.received_bytes} of {stream.stream_bytes} bytes arrived by "
