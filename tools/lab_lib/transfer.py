@@ -55,7 +55,7 @@ class Stream:
         return (f"rm -f /run/{tag}.ready; mkfifo /run/{tag}.ready\n"
                 f"{self.receiver()} 5>/run/{tag}.ready >/run/{tag}.json 2>/run/{tag}.err &\n"
                 f"receiver=$!; echo $receiver >/run/{tag}.pid\n"
-                f"read -r -n 1 -t {READY_SECONDS} word </run/{tag}.ready\n")
+                f"read -r -N 1 -t {READY_SECONDS} word </run/{tag}.ready; ready=$?\n")
 
     def script(self):
         """Shell: the whole transfer; its output is the receiver's JSON object."""
