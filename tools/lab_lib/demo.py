@@ -10,7 +10,7 @@ import build
 import kernel_log
 import pattern
 from common import LabError
-from scenes_lifecycle import queues_with_provider, undrained_pools
+from observe import queues_with_provider, undrained_pools
 from session import Session
 from transfer import Stream, transfer
 

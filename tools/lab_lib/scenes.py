@@ -5,3 +5,4 @@ import scenes_streams  # noqa: F401, I001
 import scenes_lifecycle  # noqa: F401
 import scenes_faults  # noqa: F401
 import scenes_conformance  # noqa: F401
+import scenes_containers  # noqa: F401

@@ -8,8 +8,9 @@ import re
 
 import network
 from common import LabError
+from observe import nothing_is_left
 from scene import ROUGH, scene
-from scenes_lifecycle import BACKENDS, CTL, end_endless, nothing_is_left
+from scenes_lifecycle import BACKENDS, CTL, end_endless
 from transfer import Landed, Stream
 
 AGAIN = "TCP sends them again; the stream is right and none of it is linear"

@@ -3,52 +3,21 @@
 reset, the driver is unloaded, the owner is killed. Afterwards the queue is an ordinary one and the
 kernel's own dump of page pools shows nothing left behind."""
 
-import json
-
 import network
 from common import LabError
+from observe import nothing_is_left, queues_with_provider
 from scene import PLAIN, ROUGH, Skip, scene
 from transfer import Stream
 
 BACKENDS = ("kernel", "zcrx")
 CTL = ("ncdevmem", "dmsend", "devmemctl")
-# How long the kernel may take to give a page pool up: it looks again once a second.
-DRAIN_SECONDS = 20
 BIND_CYCLES = 100
-
-
-def _show(lab, what):
-    return json.loads(lab.check(f"devmemctl -j {what} show"))
-
-
-def queues_with_provider(lab):
-    """Queues that fill somebody's memory. `lab` is a Lab or a Session, here and below."""
-    return [queue for queue in _show(lab, "queue") if "dmabuf" in queue or "io-uring" in queue]
-
-
-def undrained_pools(lab):
-    """Page pools that are out of use and still wait for buffers."""
-    return [pool for pool in _show(lab, "page-pool") if "detach-time" in pool]
-
-
-def nothing_is_left(lab):
-    """The kernel says that no queue is bound and no page pool waits."""
-    for _ in range(DRAIN_SECONDS):
-        if not undrained_pools(lab):
-            break
-        lab.run("sleep 1")
-    pools = undrained_pools(lab)
-    lab.expect(not pools, f"no page pool waits for buffers: {pools}")
-    bound = queues_with_provider(lab)
-    lab.expect(not bound, f"no queue has a memory provider: {bound}")
-    rules = lab.check("ethtool -n eth0 | grep -c '^Filter:' || true").strip()
-    lab.expect(rules == "0", f"no flow rule is left, {rules} are")
 
 
 def start_endless(lab, backend, provider="udmabuf"):
     """A receiver with a stream that flows until somebody ends it."""
     stream = Stream(backend, provider=provider, stream_bytes=1 << 40, port=5202)
-    started = lab.run(f"{stream.start()}[ \"$word\" ] || {{ cat /run/{stream.tag}.err; exit 1; }}\n"
+    started = lab.run(f"{stream.start()}[ $ready = 0 ] || {{ cat /run/{stream.tag}.err; exit 1; }}\n"
                       f"({stream.sender()} >/run/{stream.tag}.sent 2>&1 &)\n", 60)
     if started.status:
         raise LabError(f"the receiver did not start: {started.out}{started.err}")
@@ -99,7 +68,7 @@ def _register(backend):
     def _(lab):
         for cycle in range(BIND_CYCLES):
             stream = Stream(backend, port=5203)
-            result = lab.run(f"{stream.start()}kill $receiver; wait $receiver; [ \"$word\" ] || "
+            result = lab.run(f"{stream.start()}kill $receiver; wait $receiver; [ $ready = 0 ] || "
                              f"{{ cat /run/{stream.tag}.err >&2; exit 9; }}", 60)
             lab.expect(result.status in (0, 130, 143),
                        f"cycle {cycle} binds: {result.status} {result.err[-400:]}")

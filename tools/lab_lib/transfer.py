@@ -55,7 +55,7 @@ class Stream:
         return (f"rm -f /run/{tag}.ready; mkfifo /run/{tag}.ready\n"
                 f"{self.receiver()} 5>/run/{tag}.ready >/run/{tag}.json 2>/run/{tag}.err &\n"
                 f"receiver=$!; echo $receiver >/run/{tag}.pid\n"
-                f"read -r -n 1 -t {READY_SECONDS} word </run/{tag}.ready\n")
+                f"read -r -N 1 -t {READY_SECONDS} word </run/{tag}.ready; ready=$?\n")
 
     def script(self):
         """Shell: the whole transfer; its output is the receiver's JSON object."""
@@ -101,7 +101,7 @@ def transfer(guest, stream):
     match = re.search(r"^\{.*", result.out, re.MULTILINE | re.DOTALL)
     if result.status or not match:
         raise LabError(f"receiving by {stream.backend} ended with {result.status}:\n"
-                       f"{result.out[-500:]}{result.err[-1500:]}")
+                       f"{result.err[-1500:] or result.out[-500:]}")
     landed = Landed(json.loads(match.group(0)), result.seconds)
     if landed.received_bytes != stream.stream_bytes:
         raise LabError(f"{landed.received_bytes} of {stream.stream_bytes} bytes arrived by "
