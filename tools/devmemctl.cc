@@ -20,6 +20,10 @@ CommandOutcome RunDevmemctl(const DevmemctlOptions& options) {
     case DevmemctlCommand::kTopoShow: return ShowTopology(options);
     case DevmemctlCommand::kRegionTest: return TestRegion(options);
     case DevmemctlCommand::kDoctor: return ExamineThisMachine(options);
+    case DevmemctlCommand::kNetdevShow: return ShowDevices(options);
+    case DevmemctlCommand::kQueueShow: return ShowQueues(options);
+    case DevmemctlCommand::kNapiShow: return ShowNapis(options);
+    case DevmemctlCommand::kPagePoolShow: return ShowPagePools(options);
   }
   std::abort();
 }

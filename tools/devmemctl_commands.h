@@ -25,4 +25,10 @@ CommandOutcome TestRegion(const DevmemctlOptions& options);
 // Exit 4 where the backend that was named cannot run.
 CommandOutcome ExamineThisMachine(const DevmemctlOptions& options);
 
+// Exit 4 where this kernel cannot tell.
+CommandOutcome ShowDevices(const DevmemctlOptions& options);
+CommandOutcome ShowQueues(const DevmemctlOptions& options);
+CommandOutcome ShowNapis(const DevmemctlOptions& options);
+CommandOutcome ShowPagePools(const DevmemctlOptions& options);
+
 }  // namespace devmem

@@ -22,6 +22,30 @@ Examples:
   devmemctl -j doctor                 # for programs
 )";
 
+constexpr char kNetdevFooter[] = R"(Examples:
+  devmemctl netdev                    # what each device can do with XDP and AF_XDP
+  devmemctl -j netdev show eth0
+)";
+
+constexpr char kQueueFooter[] = R"(Examples:
+  devmemctl queue                     # every queue of every device that is up
+  devmemctl -j queue show eth0        # MEMORY is "devmem" with the binding's id, "io_uring" or "xsk"
+)";
+
+constexpr char kNapiFooter[] = R"(Examples:
+  devmemctl napi
+  devmemctl -j napi show eth0
+)";
+
+constexpr char kPagePoolFooter[] =
+    R"(A pool that is detached and still has buffers in flight belonged to a queue that was
+restarted or unbound: somebody holds its buffers. See `devmemctl stats`, too.
+
+Examples:
+  devmemctl page-pool
+  devmemctl -j page-pool show eth0
+)";
+
 constexpr std::array<absl::string_view, 4> kBackends = {"stack", "copy", "kernel", "zcrx"};
 
 absl::Status SetBackend(const std::string& value, DevmemctlOptions* options) {
@@ -30,13 +54,33 @@ absl::Status SetBackend(const std::string& value, DevmemctlOptions* options) {
   return parsed.status();
 }
 
+absl::Status SetDevice(const std::string& value, DevmemctlOptions* options) {
+  options->device = value;
+  return absl::OkStatus();
+}
+
 constexpr OptionWords kDoctorOptions[] = {
     {"BACKEND", "", "stack, copy, kernel or zcrx: exit 4 where it cannot run here", SetBackend}};
 constexpr VerbWords kDoctorVerbs[] = {
     {"", "Say what this machine can do", DevmemctlCommand::kDoctor, kDoctorOptions}};
 
+constexpr OptionWords kOneDevice[] = {{"DEVICE", "", "Only this device", SetDevice}};
+constexpr VerbWords kNetdevVerbs[] = {
+    {"show", "Print what devices can do", DevmemctlCommand::kNetdevShow, kOneDevice}};
+constexpr VerbWords kQueueVerbs[] = {
+    {"show", "Print queues, and whose memory they fill", DevmemctlCommand::kQueueShow, kOneDevice}};
+constexpr VerbWords kNapiVerbs[] = {
+    {"show", "Print NAPIs, and how they poll", DevmemctlCommand::kNapiShow, kOneDevice}};
+constexpr VerbWords kPagePoolVerbs[] = {{"show", "Print page pools, and what they have in flight",
+                                         DevmemctlCommand::kPagePoolShow, kOneDevice}};
+
 constexpr ObjectWords kObjects[] = {
     {"doctor", "What this machine can do, and what is missing", kDoctorFooter, kDoctorVerbs},
+    {"netdev", "Network devices, as the kernel's netdev family knows them", kNetdevFooter,
+     kNetdevVerbs},
+    {"queue", "Queues of network devices", kQueueFooter, kQueueVerbs},
+    {"napi", "What polls the queues", kNapiFooter, kNapiVerbs},
+    {"page-pool", "Where buffers of receive queues come from", kPagePoolFooter, kPagePoolVerbs},
 };
 
 }  // namespace

@@ -19,6 +19,10 @@ enum class DevmemctlCommand {
   kTopoShow,
   kRegionTest,
   kDoctor,
+  kNetdevShow,
+  kQueueShow,
+  kNapiShow,
+  kPagePoolShow,
 };
 
 struct DevmemctlOptions {
@@ -38,6 +42,8 @@ struct DevmemctlOptions {
   // region test.
   uint64_t region_bytes = 16u << 20;
   AttachmentKind kind = AttachmentKind::kPinned;
+
+  // region test: one of the provider's. Commands about NICs: a network device; empty is all.
   std::string device;
 
   // doctor: the backend that decides about the exit status; empty: none does.
