@@ -7,15 +7,12 @@
 #include <net/if.h>
 
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tools/exit_codes.h"
 
 namespace devmem {
-namespace {
 
 std::vector<std::string> DeviceNames() {
   const std::unique_ptr<struct if_nameindex, void (*)(struct if_nameindex*)> all(if_nameindex(),
@@ -26,8 +23,6 @@ std::vector<std::string> DeviceNames() {
   }
   return names;
 }
-
-}  // namespace
 
 absl::StatusOr<std::optional<uint32_t>> ChosenDevice(const DevmemctlOptions& options) {
   if (options.device.empty()) return std::optional<uint32_t>();

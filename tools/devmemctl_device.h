@@ -7,12 +7,17 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tools/devmemctl_options.h"
 
 namespace devmem {
+
+// The network devices of this namespace, in the kernel's order.
+std::vector<std::string> DeviceNames();
 
 // The index of options.device; nothing when none was named, which means all of them. Errors:
 // kNotFound for a device that there is not, with those that there are.
