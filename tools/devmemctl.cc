@@ -20,6 +20,17 @@ CommandOutcome RunDevmemctl(const DevmemctlOptions& options) {
     case DevmemctlCommand::kTopoShow: return ShowTopology(options);
     case DevmemctlCommand::kRegionTest: return TestRegion(options);
     case DevmemctlCommand::kDoctor: return ExamineThisMachine(options);
+    case DevmemctlCommand::kNetdevShow: return ShowDevices(options);
+    case DevmemctlCommand::kQueueShow: return ShowQueues(options);
+    case DevmemctlCommand::kQueueBind: return BindQueues(options);
+    case DevmemctlCommand::kQueueUnbind: return UnbindQueues(options);
+    case DevmemctlCommand::kNapiShow: return ShowNapis(options);
+    case DevmemctlCommand::kPagePoolShow: return ShowPagePools(options);
+    case DevmemctlCommand::kStats: return ShowStatistics(options);
+    case DevmemctlCommand::kMonitor: return MonitorEvents(options);
+    case DevmemctlCommand::kRuleList: return ListRules(options);
+    case DevmemctlCommand::kRuleAdd: return AddRule(options);
+    case DevmemctlCommand::kRuleDelete: return DeleteRule(options);
   }
   std::abort();
 }

@@ -25,4 +25,26 @@ CommandOutcome TestRegion(const DevmemctlOptions& options);
 // Exit 4 where the backend that was named cannot run.
 CommandOutcome ExamineThisMachine(const DevmemctlOptions& options);
 
+// Exit 4 where this kernel cannot tell.
+CommandOutcome ShowDevices(const DevmemctlOptions& options);
+CommandOutcome ShowQueues(const DevmemctlOptions& options);
+CommandOutcome ShowNapis(const DevmemctlOptions& options);
+CommandOutcome ShowPagePools(const DevmemctlOptions& options);
+
+// Returns when the binding has ended; with options.background once it stands.
+CommandOutcome BindQueues(const DevmemctlOptions& options);
+// Ends the process that holds a binding of BindQueues(), and so the binding.
+CommandOutcome UnbindQueues(const DevmemctlOptions& options);
+
+// With options.watch until a signal; prints as it goes.
+CommandOutcome ShowStatistics(const DevmemctlOptions& options);
+
+// Until a signal, or options.count events; prints as they come.
+CommandOutcome MonitorEvents(const DevmemctlOptions& options);
+
+// The rules of one NIC, or of all that have any.
+CommandOutcome ListRules(const DevmemctlOptions& options);
+CommandOutcome AddRule(const DevmemctlOptions& options);
+CommandOutcome DeleteRule(const DevmemctlOptions& options);
+
 }  // namespace devmem

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tools/devmemctl_output.h"
 #include "tools/devmemctl_words.h"
@@ -54,6 +55,17 @@ void AddOption(CLI::App* app, const OptionWords& words, DevmemctlOptions* o) {
   if (spelling[0] == '-' && words.value.empty()) {
     app->add_flag_callback(
         spelling, [set, o] { Check(set("", o)); }, help);
+    return;
+  }
+  // A word by its place that may be several, "RULE...", is taken word by word.
+  if (absl::EndsWith(spelling, "...")) {
+    const auto take_each = [set, o](const std::vector<std::string>& values) {
+      for (const std::string& value : values) Check(set(value, o));
+    };
+    app->add_option_function<std::vector<std::string>>(spelling.substr(0, spelling.size() - 3),
+                                                       take_each, help)
+        ->required(words.required)
+        ->type_name("");
     return;
   }
   const auto take = [set, o](const std::string& value) { Check(set(value, o)); };

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "provider/attachment_rules.h"
 
@@ -19,6 +20,17 @@ enum class DevmemctlCommand {
   kTopoShow,
   kRegionTest,
   kDoctor,
+  kNetdevShow,
+  kQueueShow,
+  kQueueBind,
+  kQueueUnbind,
+  kNapiShow,
+  kPagePoolShow,
+  kStats,
+  kMonitor,
+  kRuleList,
+  kRuleAdd,
+  kRuleDelete,
 };
 
 struct DevmemctlOptions {
@@ -38,7 +50,26 @@ struct DevmemctlOptions {
   // region test.
   uint64_t region_bytes = 16u << 20;
   AttachmentKind kind = AttachmentKind::kPinned;
+
+  // region test: one of the provider's. Commands about NICs: a network device; empty is all.
   std::string device;
+
+  // stats, monitor: how often, and how many pictures or events before it ends; 0 is no end.
+  bool watch = false;
+  uint64_t interval_ms = 1000;
+  uint64_t count = 0;
+
+  // rule add: in the words of `ethtool -N`; rule del: where.
+  std::string rule;
+  uint32_t location = 0;
+
+  // queue bind, setup: which queues.
+  std::vector<uint32_t> queues;
+  // queue bind: go on in the background; end when this process does, 0 for none.
+  bool background = false;
+  int32_t while_pid = 0;
+  // queue unbind.
+  uint32_t binding = 0;
 
   // doctor: the backend that decides about the exit status; empty: none does.
   std::string backend;

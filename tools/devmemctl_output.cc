@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -62,6 +63,18 @@ CommandOutcome Refuse(const DevmemctlOptions& options, int exit_code, const absl
   JsonObject document;
   document.Object("error", std::move(error));
   outcome.output = FormatJson(options, document);
+  return outcome;
+}
+
+bool WriteNow(absl::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+         std::fflush(stdout) == 0;
+}
+
+CommandOutcome OutputGone() {
+  CommandOutcome outcome;
+  outcome.error = "devmemctl: nobody reads stdout any more\n";
+  outcome.exit_code = kCtlRefused;
   return outcome;
 }
 

@@ -38,4 +38,10 @@ std::string FormatJson(const DevmemctlOptions& options, std::vector<JsonObject> 
 // document of a run finds it there.
 CommandOutcome Refuse(const DevmemctlOptions& options, int exit_code, const absl::Status& status);
 
+// For commands that go on: prints at once. False when stdout takes no more.
+bool WriteNow(absl::string_view text);
+
+// How a command ends whose stdout is gone: it has nobody to tell, and nothing more to do.
+CommandOutcome OutputGone();
+
 }  // namespace devmem

@@ -73,7 +73,7 @@ absl::Status ExpandVerb(const ObjectWords& object, size_t at, std::vector<std::s
 
 std::vector<const ObjectWords*> AllObjects() {
   std::vector<const ObjectWords*> objects;
-  for (const auto& part : {LookObjects(), MemoryObjects()}) {
+  for (const auto& part : {LookObjects(), ChangeObjects(), MemoryObjects()}) {
     for (const ObjectWords& object : part) objects.push_back(&object);
   }
   return objects;

@@ -43,7 +43,9 @@ struct ObjectWords {
 
 // Each file of words brings its objects.
 std::span<const ObjectWords> MemoryObjects();  // provider, topo, region
-std::span<const ObjectWords> LookObjects();    // doctor, netdev, queue, napi, page-pool, stats...
+std::span<const ObjectWords> LookObjects();    // doctor, netdev, napi, page-pool, stats, monitor
+
+std::span<const ObjectWords> ChangeObjects();  // queue, rule, setup, restore
 
 // All of them, in the order of the help.
 std::vector<const ObjectWords*> AllObjects();

@@ -16,12 +16,16 @@ GENERIC, CONTROL_FAMILY, GET_FAMILY = 16, 16, 3
 REQUEST, DUMP, ERROR, DONE = 0x1, 0x300, 2, 3
 FAMILY_ID, FAMILY_NAME = 1, 2
 
-UINT, FLAGS, PROVIDER, LEASE, EMPTY, TYPE = "uint", "flags", "provider", "lease", "empty", "type"
+UINT, PROVIDER, LEASE, EMPTY, TYPE, THREADED = "uint", "provider", "lease", "empty", "type", "thread"
+# A set of bits is told by the names of those that are set.
+XDP = ["basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg"]
+METADATA = ["timestamp", "hash", "vlan-tag"]
+XSK = ["tx-timestamp", "tx-checksum", "tx-launch-time-fifo"]
 
-# Command of the dump, attribute of the interface index, and what each attribute is.
+# Command of the dump, and what each attribute is.
 DUMPS = {
-    "dev": (1, {1: ("ifindex", UINT), 3: ("xdp-features", UINT), 4: ("xdp-zc-max-segs", UINT),
-                5: ("xdp-rx-metadata-features", UINT), 6: ("xsk-features", UINT)}),
+    "dev": (1, {1: ("ifindex", UINT), 3: ("xdp-features", XDP), 4: ("xdp-zc-max-segs", UINT),
+                5: ("xdp-rx-metadata-features", METADATA), 6: ("xsk-features", XSK)}),
     "page-pool": (5, {1: ("id", UINT), 2: ("ifindex", UINT), 3: ("napi-id", UINT),
                       4: ("inflight", UINT), 5: ("inflight-mem", UINT), 6: ("detach-time", UINT),
                       7: ("dmabuf", UINT), 8: ("io-uring", PROVIDER)}),
@@ -30,7 +34,7 @@ DUMPS = {
                    7: ("xsk", EMPTY), 8: ("lease", LEASE)}),
     "napi": (11, {1: ("ifindex", UINT), 2: ("id", UINT), 3: ("irq", UINT), 4: ("pid", UINT),
                   5: ("defer-hard-irqs", UINT), 6: ("gro-flush-timeout", UINT),
-                  7: ("irq-suspend-timeout", UINT), 8: ("threaded", UINT)}),
+                  7: ("irq-suspend-timeout", UINT), 8: ("threaded", THREADED)}),
 }
 
 
@@ -51,6 +55,10 @@ def number(payload):
 def decode(kind, payload):
     if kind == TYPE:
         return ["rx", "tx"][number(payload)]
+    if kind == THREADED:
+        return ["disabled", "enabled", "busy-poll"][number(payload)]
+    if isinstance(kind, list):
+        return [kind[bit] for bit in range(64) if number(payload) >> bit & 1]
     if kind == PROVIDER:
         return {"rx-buf-len": number(value) for key, value in attributes(payload) if key == 1}
     if kind == EMPTY:
@@ -72,6 +80,12 @@ class Netlink:
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, GENERIC)
         self.socket.bind((0, 0))
         self.sequence = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
 
     def ask(self, family, command, payload=b"", dump=False):
         """The payloads of all answers, behind their generic headers."""
@@ -102,11 +116,15 @@ class Netlink:
         return number(dict(attributes(answer))[FAMILY_ID])
 
 
+def dump(what):
+    with Netlink() as netlink:
+        return netlink.ask(netlink.family("netdev"), DUMPS[what][0], dump=True)
+
+
 def read(what, device=None):
-    command, names = DUMPS[what]
-    netlink = Netlink()
+    names = DUMPS[what][1]
     objects = []
-    for answer in netlink.ask(netlink.family("netdev"), command, dump=True):
+    for answer in dump(what):
         found = {}
         for key, payload in attributes(answer):
             if key in names:

@@ -170,7 +170,7 @@ std::string NicText(const Machine& machine) {
   std::vector<std::string> remarks = {""};
   size_t more = 0;
   for (const NicFacts& nic : machine.nics) {
-    if ((!nic.hardware && nic.driver.empty()) || rows.size() > kReportNicsMax) {
+    if (!nic.hardware || rows.size() > kReportNicsMax) {
       ++more;
       continue;
     }

@@ -158,6 +158,46 @@ TEST_F(FactsTest, NicsAreListedByTheirIndexWithDriverLinkAndQueues) {
   EXPECT_EQ(nics[1].rx_queues, 2u);
 }
 
+TEST(NicAnswersTest, EachAnswerFillsInItsFacts) {
+  NicFacts nic{.name = "eth1", .ifindex = 3};
+  RingsInfo rings;
+  rings.tcp_data_split = DataSplit::kDisabled;
+  rings.hds_thresh_bytes = 640;
+  AddRings(rings, &nic);
+  EXPECT_EQ(nic.split, Switch::kOff);
+  EXPECT_EQ(nic.hds_threshold_bytes, 640u);
+  ChannelsInfo channels;
+  channels.combined = 4;
+  channels.combined_max = 16;
+  AddChannels(channels, &nic);
+  EXPECT_EQ(nic.rx_queues, 4u);
+  EXPECT_EQ(nic.rx_queues_max, 16u);
+  AddFeatures({{"rx-gro", true, true, true}, {"rx-ntuple-filter", true, false, false}}, &nic);
+  EXPECT_EQ(nic.ntuple, Switch::kOff);
+  AddFeatures({{"rx-ntuple-filter", false, false, false}}, &nic);
+  EXPECT_EQ(nic.ntuple, Switch::kAbsent);
+  RssTable table;
+  table.queues = {2, 0, 1, 0, 2};
+  AddRss(table, &nic);
+  EXPECT_EQ(nic.rss_queues, (std::vector<uint32_t>{0, 1, 2}));
+}
+
+TEST(NicAnswersTest, OnlyItsOwnReceiveQueuesAreBoundOnANic) {
+  NicFacts nic{.name = "eth1", .ifindex = 3};
+  NetdevQueue bound;
+  bound.ifindex = 3;
+  bound.id = 2;
+  bound.dmabuf = 9;
+  NetdevQueue others = bound;
+  others.ifindex = 4;
+  others.id = 1;
+  NetdevQueue sending = bound;
+  sending.type = QueueType::kTx;
+  sending.id = 0;
+  AddQueues({others, sending, bound}, &nic);
+  EXPECT_EQ(nic.bound, (std::map<uint32_t, std::string>{{2, "devmem 9"}}));
+}
+
 // The two ways to know about zero-copy receive must not disagree on the machine at hand.
 TEST(AskIoUringTest, TheRunningKernelAnswersAsItsConfigurationSays) {
   const MachineFiles files;
