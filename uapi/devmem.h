@@ -209,7 +209,8 @@ class Connection {
 
   // Gives frags back; any frags of this session's owner, in any order and number. Those that name
   // nothing (unknown, foreign, returned before) are refused, counted, and free nothing; the others
-  // are released all the same. kInvalidArgument says how many were refused.
+  // are released all the same. kInvalidArgument says how many were refused; a stack in kThread
+  // counts those of the connection's own queue without telling, because it does not wait for it.
   virtual absl::Status Release(std::span<const Frag> frags) = 0;
   // The same once `fence` signals: the device may read until then. The fence is asked whenever the
   // session is driven, and before it waits.

@@ -99,7 +99,9 @@ absl::StatusOr<BindingId> StackSession::Bind(const Region& region, const BindOpt
 
 absl::Status StackSession::Unbind(BindingId binding) {
   LookAfterRegions(Now());
+  std::vector<uint32_t> queues;
   if (const Binding* const found = stack_->FindBinding(binding)) {
+    queues = found->queues();
     (void)fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, 0); });
     size_t frags = 0;
     for (const uint32_t queue : found->queues()) {
@@ -117,7 +119,13 @@ absl::Status StackSession::Unbind(BindingId binding) {
     const absl::Status free = CheckNoFences(binding, frags);
     if (!free.ok()) return free;
   }
-  return stack_->Unbind(binding, Now());
+  const absl::Status unbound = stack_->Unbind(binding, Now());
+  if (!unbound.ok() || !threaded()) return unbound;
+  // The channels learn of it before anybody can take dead frags out of them.
+  for (const uint32_t queue : queues) {
+    OnWorker(queue, [&] { (void)AfterRun(stack_->worker(queue), Now()); });
+  }
+  return unbound;
 }
 
 absl::Status StackSession::BindingStatus(BindingId binding) {

@@ -22,12 +22,7 @@ ThreadedConnection::ThreadedConnection(StackSession* session, const ConnectionHa
 ThreadedConnection::~ThreadedConnection() {
   session_->RemoveChannel(channel_);
   // Frags that were never handed out go back.
-  std::vector<Frag> unread;
-  if (partial_.token != 0) unread.push_back(partial_);
-  while (const Frag* frag = channel_->received.Front()) {
-    unread.push_back(*frag);
-    channel_->received.Pop();
-  }
+  const std::vector<Frag> unread = DropReady();
   (void)session_->ReleaseAny(unread, channel_->handle().worker);
   OnWorker([&](TcpConnection& connection) {
     Worker& worker = session_->stack().worker(channel_->handle().worker);
@@ -47,10 +42,13 @@ void ThreadedConnection::OnWorker(const std::function<void(TcpConnection&)>& ste
   });
 }
 
-absl::Status ThreadedConnection::End() const {
-  absl::Status end;
-  OnWorker([&](TcpConnection& connection) { end = EndOf(connection); });
-  return end;
+ThreadedConnection::Ending ThreadedConnection::End() const {
+  Ending ending;
+  OnWorker([&](TcpConnection& connection) {
+    ending.status = EndOf(connection);
+    ending.memory_gone = channel_->handle().bound && !connection.bound;
+  });
+  return ending;
 }
 
 bool ThreadedConnection::WaitForNews(uint64_t seen, Nanos deadline) {
@@ -78,11 +76,32 @@ size_t ThreadedConnection::TakeReady(std::span<Frag> frags) {
   return taken;
 }
 
-// What waits here lay in memory that is gone, and its tokens are dead.
-void ThreadedConnection::DropReady() {
+std::vector<Frag> ThreadedConnection::DropReady() {
+  std::vector<Frag> unread;
+  if (partial_.token != 0) unread.push_back(partial_);
   partial_ = Frag{};
   partial_skip_ = 0;
-  while (channel_->received.Front() != nullptr) channel_->received.Pop();
+  while (const Frag* frag = channel_->received.Front()) {
+    unread.push_back(*frag);
+    channel_->received.Pop();
+  }
+  return unread;
+}
+
+// The stream has ended: with what waits here, or without it where its binding went before.
+absl::StatusOr<size_t> ThreadedConnection::RecvLast(std::span<Frag> frags) {
+  Ending ending = End();
+  // The tokens are dead, so nothing is left to release. A stream that had ended in order must not
+  // look whole.
+  if (ending.memory_gone && !DropReady().empty() && ending.status.ok()) {
+    lost_ = absl::UnavailableError(
+        "the binding of this connection was unbound before all of its bytes were taken");
+  }
+  if (!ending.status.ok() && ending.memory_gone) return ending.status;
+  if (!lost_.ok()) return lost_;
+  const size_t taken = TakeReady(frags);
+  if (taken != 0 || ending.status.ok()) return taken;
+  return ending.status;
 }
 
 absl::StatusOr<size_t> ThreadedConnection::Recv(std::span<Frag> frags, Nanos deadline) {
@@ -91,15 +110,9 @@ absl::StatusOr<size_t> ThreadedConnection::Recv(std::span<Frag> frags, Nanos dea
   if (!channel_->pull.exchange(true)) session_->Wake(channel_->handle().worker);
   while (true) {
     const uint64_t seen = channel_->news();
-    const bool ended = channel_->ended.load(std::memory_order_acquire);
-    const absl::Status end = ended ? End() : absl::OkStatus();
-    if (absl::IsAborted(end)) DropReady();
+    if (channel_->ended.load(std::memory_order_acquire)) return RecvLast(frags);
     const size_t taken = TakeReady(frags);
     if (taken != 0) return taken;
-    if (ended) {
-      if (!end.ok()) return end;
-      return size_t{0};
-    }
     if (channel_->lacks_tokens.load() && session_->LacksTokens(channel_)) {
       return TokensExhausted(channel_->handle().worker);
     }
@@ -250,6 +263,8 @@ void ThreadedConnection::Abort() {
   OnWorker([&](TcpConnection& connection) {
     session_->stack().worker(channel_->handle().worker).engine().Abort(connection, session_->Now());
   });
+  const std::vector<Frag> unread = DropReady();
+  (void)session_->ReleaseAny(unread, channel_->handle().worker);
 }
 
 ConnectionInfo ThreadedConnection::info() const {

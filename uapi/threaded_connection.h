@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "uapi/channel.h"
 #include "uapi/devmem.h"
@@ -35,14 +36,22 @@ class ThreadedConnection final : public Connection {
   ConnectionInfo info() const override;
 
  private:
-  void DropReady();
+  // How the stream ended.
+  struct Ending {
+    absl::Status status;       // EndOf() the connection.
+    bool memory_gone = false;  // Its binding has ended, and every token with it.
+  };
+
+  // Takes back what waits to be received, and returns it.
+  std::vector<Frag> DropReady();
+  absl::StatusOr<size_t> RecvLast(std::span<Frag> frags);
   size_t TakeReady(std::span<Frag> frags);
   size_t ReadReady(std::span<uint8_t> bytes);
   absl::StatusOr<size_t> ReadOnWorker(std::span<uint8_t> bytes);
   // Waits for news after `seen`; false when the deadline has passed.
   bool WaitForNews(uint64_t seen, Nanos deadline);
-  // What the stream's end was; on the worker's thread.
-  absl::Status End() const;
+  // Asks the worker's thread.
+  Ending End() const;
   void OnWorker(const std::function<void(TcpConnection&)>& step) const;
 
   StackSession* const session_;
@@ -51,6 +60,7 @@ class ThreadedConnection final : public Connection {
   // A frag that Read() took the first bytes of: what is left of it comes before anything else.
   Frag partial_;
   uint32_t partial_skip_ = 0;  // Bytes of the frag's piece that are gone from partial_.
+  absl::Status lost_;          // Why bytes are missing from a stream that had ended in order.
 };
 
 }  // namespace devmem

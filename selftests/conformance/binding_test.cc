@@ -30,6 +30,18 @@ TEST_P(BindingTest, UnbindInFlightResetsThePeerAndTakesEveryTokenBack) {
   EXPECT_TRUE(absl::IsNotFound(session_->BindingStatus(*binding_)));
 }
 
+TEST_P(BindingTest, UnbindBeforeTheLastByteWasTakenDoesNotLookLikeTheEnd) {
+  Link link = Open();
+  PeerSends(link.peer, {.seed = 1, .bytes = 100'000});
+  link.peer.ShutDownSending();
+  std::array<Frag, 1> first;
+  ASSERT_EQ(link.ours->Recv(first, Soon()).value_or(0), 1u);
+  ASSERT_TRUE(AwaitThat([&] { return link.peer.UnacknowledgedBytes() == 0; }));
+  const absl::Status unbound = session_->Unbind(*binding_);
+  ASSERT_TRUE(unbound.ok()) << unbound;
+  ExpectBroken(*link.ours);
+}
+
 TEST_P(BindingTest, TheSameQueueIsBoundAgainAndAgain) {
   const uint64_t rounds = options().Scaled(20);
   for (uint64_t round = 1; round <= rounds; ++round) {

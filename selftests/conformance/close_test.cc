@@ -97,6 +97,18 @@ TEST_P(CloseTest, AnAbortResetsThePeer) {
   ExpectPeerReset(link.peer);
 }
 
+TEST_P(CloseTest, AnAbortDropsWhatWasNotReceived) {
+  Link link = Open();
+  PeerSends(link.peer, {.seed = 1, .bytes = 100'000});
+  std::array<Frag, 1> first;
+  ASSERT_EQ(link.ours->Recv(first, Soon()).value_or(0), 1u);
+  link.ours->Abort();
+  ExpectBroken(*link.ours);
+  ExpectPeerReset(link.peer);
+  EXPECT_GT(Check(first, 1, 0), 0u) << "what was received before is kept";
+  Release(*link.ours, first);
+}
+
 TEST_P(CloseTest, AResetOfThePeersBreaksTheConnectionAfterItsBytes) {
   Link link = Open();
   const std::vector<Frag> frags = SendAndTake(link, {.seed = 1, .bytes = 1000});

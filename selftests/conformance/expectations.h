@@ -27,8 +27,12 @@ struct Expectations {
   Trait direct_placement;
   // A peer whose owner was killed hears of it by a FIN or a reset.
   Trait peer_hears_of_crash;
+  // Release() says how many frags of the connection's own binding it refused.
+  Trait refusals_are_told;
+  // SendFrom() has the NIC read the region, without a copy through host memory.
+  Trait direct_sending;
 };
 
-const Expectations& ExpectationsOf(Backend backend);
+const Expectations& ExpectationsOf(Backend backend, Threading threading);
 
 }  // namespace devmem::testing

@@ -51,7 +51,9 @@ class ConformanceTest : public ::testing::TestWithParam<Family> {
   void CloseSession();
 
   const WorldOptions& options() const { return TheWorldOptions(); }
-  const Expectations& expectations() const { return ExpectationsOf(options().backend); }
+  const Expectations& expectations() const {
+    return ExpectationsOf(options().backend, options().threading);
+  }
   // Asks for a matter in which the backends differ, and records that for the table.
   bool Expects(const Trait& trait);
   Nanos Soon() const { return session_->Now() + kPatience; }

@@ -14,11 +14,11 @@
 namespace devmem::testing {
 namespace {
 
-constexpr std::array kBackends = {Backend::kAuto, Backend::kStack, Backend::kKernel, Backend::kCopy};
+constexpr std::array kBackends = {Backend::kStack, Backend::kCopy, Backend::kKernel};
 
 bool SetBackend(absl::string_view value, WorldOptions* options) {
   for (const Backend backend : kBackends) {
-    if (ToString(backend) != value || backend == Backend::kAuto) continue;
+    if (ToString(backend) != value) continue;
     options->backend = backend;
     return true;
   }
@@ -81,7 +81,7 @@ absl::Status CheckTogether(const WorldOptions& options) {
 
 const char kWorldOptionsHelp[] =
     "The backend under test and its world:\n"
-    "  --backend=NAME          stack (default) or copy\n"
+    "  --backend=NAME          stack (default), copy or kernel\n"
     "  --device=NAME           the device; without it, a network namespace for each test\n"
     "  --address=A[,A]         ours on the device, one of each family\n"
     "  --peer-address=A[,A]    the peer's, in the same order\n"
