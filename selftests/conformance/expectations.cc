@@ -50,7 +50,10 @@ constexpr Expectations kKernel = {
     .direct_sending = {"direct_sending", true, "SendFrom() has the NIC read the region",
                        "the kernel sends from a dma-buf that is bound for it"}};
 
-constexpr Expectations kKernel = {.direct_placement = kDirect, .peer_hears_of_crash = kPeerHears};
+constexpr Expectations kZcrx = {.direct_placement = kDirect,
+                                .peer_hears_of_crash = kPeerHears,
+                                .refusals_are_told = kRefusalsTold,
+                                .direct_sending = kSentByCopy};
 
 }  // namespace
 
@@ -59,6 +62,7 @@ const Expectations& ExpectationsOf(Backend backend, Threading threading) {
     case Backend::kStack: return threading == Threading::kThread ? kStackWithThreads : kStack;
     case Backend::kCopy: return kCopy;
     case Backend::kKernel: return kKernel;
+    case Backend::kZcrx: return kZcrx;
     case Backend::kAuto: break;
   }
   std::abort();  // The suite names its backend.

@@ -14,7 +14,8 @@
 namespace devmem::testing {
 namespace {
 
-constexpr std::array kBackends = {Backend::kStack, Backend::kCopy, Backend::kKernel};
+constexpr std::array kBackends = {Backend::kStack, Backend::kCopy, Backend::kKernel,
+                                  Backend::kZcrx};
 
 bool SetBackend(absl::string_view value, WorldOptions* options) {
   for (const Backend backend : kBackends) {
@@ -81,7 +82,7 @@ absl::Status CheckTogether(const WorldOptions& options) {
 
 const char kWorldOptionsHelp[] =
     "The backend under test and its world:\n"
-    "  --backend=NAME          stack (default), copy or kernel\n"
+    "  --backend=NAME          stack (default), copy, kernel or zcrx\n"
     "  --device=NAME           the device; without it, a network namespace for each test\n"
     "  --address=A[,A]         ours on the device, one of each family\n"
     "  --peer-address=A[,A]    the peer's, in the same order\n"
