@@ -93,7 +93,7 @@ std::optional<absl::Status> AdminQueue::TakeFault(uint32_t opcode) {
   }
   ++stats_.failed_by_fault;
   absl::Status status(fault_->status, "a fault that was asked for");
-  if (fault_->never_answered) Stop();
+  if (fault_->never_answered) address_.reset();
   if (--fault_->count == 0) fault_.reset();
   return status;
 }

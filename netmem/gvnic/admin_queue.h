@@ -64,7 +64,8 @@ class AdminQueue {
 
   // Commands are in the page at `address` from now on, and none has been executed.
   void Start(uint64_t address);
-  void Stop() { address_.reset(); }
+  // No commands from now on, as before the first Start().
+  void Stop() { address_.reset(), completed_ = 0; }
 
   // Executes what the driver has announced: `announced` commands in all since Start(), modulo 2^32.
   void Announce(uint32_t announced);
