@@ -16,6 +16,7 @@
 #include "uapi/copy_session.h"
 #include "uapi/kernel_session.h"
 #include "uapi/stack_session.h"
+#include "uapi/zcrx_session.h"
 
 namespace devmem {
 namespace {
@@ -34,19 +35,24 @@ absl::Status MayAdministrate() {
   return absl::PermissionDeniedError("this process has no CAP_NET_ADMIN");
 }
 
-absl::StatusOr<std::unique_ptr<Session>> TryKernel(const SessionOptions& options) {
-  const absl::Status may = MayAdministrate();
-  if (!may.ok()) return may;
-  return OpenKernelSession(
-      options, absl::StrCat(options.device, " and this kernel can receive into device memory"));
-}
-
 // Devices of this machine: no TAP can be made of their name.
 absl::StatusOr<std::unique_ptr<Session>> OpenOnNic(const SessionOptions& options) {
-  absl::StatusOr<std::unique_ptr<Session>> kernel = TryKernel(options);
-  if (kernel.ok()) return kernel;
-  return OpenCopySession(options, absl::StrCat("the kernel's devmem TCP cannot be used on ",
-                                               options.device, ": ", kernel.status().message()));
+  const std::string& device = options.device;
+  absl::Status why = MayAdministrate();
+  if (why.ok()) {
+    absl::StatusOr<std::unique_ptr<Session>> kernel = OpenKernelSession(
+        options, absl::StrCat(device, " and this kernel can receive into device memory"));
+    if (kernel.ok()) return kernel;
+    why = kernel.status();
+    absl::StatusOr<std::unique_ptr<Session>> zcrx = OpenZcrxSession(
+        options, absl::StrCat("the kernel's devmem TCP cannot be used on ", device, ": ",
+                              why.message(), "; io_uring's zero-copy receive can"));
+    if (zcrx.ok()) return zcrx;
+  }
+  return OpenCopySession(options,
+                         absl::StrCat("neither the kernel's devmem TCP nor io_uring's zero-copy "
+                                      "receive can be used on ",
+                                      device, ": ", why.message()));
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ TEST(ChooseBackendTest, ANicThatCannotIsCopiedFromAndTheReasonIsTold) {
   ASSERT_TRUE(session.ok()) << session.status();
   EXPECT_EQ((*session)->info().backend, Backend::kCopy);
   const std::string why = (*session)->info().why;
-  EXPECT_EQ(why.rfind("the kernel's devmem TCP cannot be used on lo: ", 0), 0u) << why;
+  EXPECT_EQ(why.rfind("neither the kernel's devmem TCP nor io_uring", 0), 0u) << why;
+  EXPECT_NE(why.find(" on lo: "), std::string::npos) << why;
 }
 
 TEST(ChooseBackendTest, WhoAsksForTheKernelHearsWhyNot) {
