@@ -18,7 +18,7 @@ from common import LabError
 
 KERNEL_LINE = ("console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable no_timer_check "
                "cryptomgr.notests")
-BOOT_SECONDS_MAX = 180
+BOOT_SECONDS_MAX = 300
 # What QEMU says where /dev/kvm opens but cannot run a guest, as in many virtual machines.
 KVM_FAILS = re.compile("KVM internal error|emulation failure|failed to initialize kvm|"
                        "Could not access KVM", re.IGNORECASE)
