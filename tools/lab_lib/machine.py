@@ -33,7 +33,7 @@ class KvmFails(LabError):
 @dataclasses.dataclass
 class Shape:
     """What kind of machine to boot."""
-    cpus: int = 2
+    cpus: int = 1
     memory_mib: int = 1024
     kernel_line: str = ""
     kvm: bool = False
