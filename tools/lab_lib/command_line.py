@@ -52,7 +52,7 @@ def _add_boot(parser, nics):
                        help=f"virtual gVNICs, 0 to 2 (default {nics}); two are wired back to back")
     group.add_argument("--mtu", type=int, default=1500, metavar="BYTES",
                        help="of both interfaces (default 1500)")
-    group.add_argument("--cpus", type=int, default=2, metavar="N", help="(default 2)")
+    group.add_argument("--cpus", type=int, default=1, metavar="N", help="(default 1)")
     group.add_argument("--memory", type=int, default=1024, metavar="MIB", help="(default 1024)")
     group.add_argument("--tap", default="", metavar="NAME",
                        help="wire eth0 to this TAP interface of the host in place of eth1")

@@ -93,8 +93,8 @@ def table(result):
     for right, what, devmem, zcrx in checks(result):
         lines.append(f"{'ok' if right else 'NO'} {what:47} {devmem:>12} {zcrx:>12}".rstrip())
     lines.append(f"   {'seconds':47} {result['devmem_seconds']:>12} {result['zcrx_seconds']:>12}")
-    lines += ["", f"{result['seconds']} s in all, boot included. The guest is emulated: this proves "
-                  "correctness, not speed."]
+    lines += ["", f"{result['seconds']} s in all, boot included. The guest is emulated: this "
+                  "proves correctness, not speed."]
     return "\n".join(lines)
 
 

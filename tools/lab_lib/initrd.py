@@ -17,7 +17,7 @@ from cpio import Archive
 NEED_INET_DIAG = ("tcp_diag", "udp_diag")
 MODULES = ("gve", "veth", "tun", "dummy", "sch_netem", "netdevsim", "inet_diag", "tcp_diag",
            "udp_diag")
-# Packaged tools. busybox's own timeout, env, nice and nohup would run its own applets and not what PATH says.
+# Packaged tools. busybox's own timeout, env, nice and nohup run its applets before what PATH says.
 PACKAGED = ("ip", "ethtool", "tc", "ss", "timeout", "env", "nice", "nohup")
 # Our programs that a guest gets when they are built.
 PROGRAMS = ("ncdevmem", "dmsend", "devmemctl", "lab_exit")

@@ -18,7 +18,7 @@ from common import LabError
 
 KERNEL_LINE = ("console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable no_timer_check "
                "cryptomgr.notests")
-BOOT_SECONDS_MAX = 180
+BOOT_SECONDS_MAX = 300
 # What QEMU says where /dev/kvm opens but cannot run a guest, as in many virtual machines.
 KVM_FAILS = re.compile("KVM internal error|emulation failure|failed to initialize kvm|"
                        "Could not access KVM", re.IGNORECASE)
@@ -33,7 +33,7 @@ class KvmFails(LabError):
 @dataclasses.dataclass
 class Shape:
     """What kind of machine to boot."""
-    cpus: int = 2
+    cpus: int = 1
     memory_mib: int = 1024
     kernel_line: str = ""
     kvm: bool = False

@@ -31,7 +31,8 @@ class Layout:
         if self.nics > 0:
             lines += _interface("eth0", SERVER4, SERVER6, self.mtu, "")
         if self.nics > 1:
-            lines += [f"[ -e /run/netns/{PEER} ] || ip netns add {PEER}", f"ip -n {PEER} link set lo up",
+            lines += [f"[ -e /run/netns/{PEER} ] || ip netns add {PEER}",
+                      f"ip -n {PEER} link set lo up",
                       f"ip link set eth1 netns {PEER}"]
             lines += _interface("eth1", PEER4, PEER6, self.mtu, f"-n {PEER} ")
         return "\n".join(lines) + "\n" + wait_for_carriers(self.nics)

@@ -18,13 +18,13 @@ class Boot:
     """The guest that a group of scenes shares: what gvnicd and QEMU are told."""
     name: str
     gvnicd_option: tuple = ()
-    cpus: int = 2
+    cpus: int = 1
     memory_mib: int = 1024
 
 
 PLAIN = Boot("plain")
 # Scenes that may leave the driver broken do so in a boot of their own.
-ROUGH = Boot("rough")
+ROUGH = Boot("rough", cpus=2)
 
 
 @dataclasses.dataclass(frozen=True)

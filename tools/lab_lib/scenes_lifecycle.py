@@ -17,7 +17,8 @@ BIND_CYCLES = 100
 def start_endless(lab, backend, provider="udmabuf"):
     """A receiver with a stream that flows until somebody ends it."""
     stream = Stream(backend, provider=provider, stream_bytes=1 << 40, port=5202)
-    started = lab.run(f"{stream.start()}[ $ready = 0 ] || {{ cat /run/{stream.tag}.err; exit 1; }}\n"
+    started = lab.run(f"{stream.start()}"
+                      f"[ $ready = 0 ] || {{ cat /run/{stream.tag}.err; exit 1; }}\n"
                       f"({stream.sender()} >/run/{stream.tag}.sent 2>&1 &)\n", 60)
     if started.status:
         raise LabError(f"the receiver did not start: {started.out}{started.err}")

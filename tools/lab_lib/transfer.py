@@ -81,7 +81,8 @@ class Landed:
     @property
     def linear_bytes(self):
         """Payload that came through host memory although a region was bound."""
-        return self.report.get("payload_bytes_bounced", 0)
+        return max(self.report.get("payload_bytes_bounced", 0),
+                   self.report.get("statistics", {}).get("linear_bytes", 0))
 
     @property
     def dma_share(self):
