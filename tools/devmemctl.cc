@@ -31,6 +31,8 @@ CommandOutcome RunDevmemctl(const DevmemctlOptions& options) {
     case DevmemctlCommand::kRuleList: return ListRules(options);
     case DevmemctlCommand::kRuleAdd: return AddRule(options);
     case DevmemctlCommand::kRuleDelete: return DeleteRule(options);
+    case DevmemctlCommand::kSetup: return SetUpNic(options);
+    case DevmemctlCommand::kRestore: return RestoreNic(options);
   }
   std::abort();
 }

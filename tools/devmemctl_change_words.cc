@@ -14,14 +14,14 @@ namespace devmem {
 namespace {
 
 constexpr char kQueueFooter[] =
-    R"(A binding lives as long as the process that made it: the kernel ties it to a netlink socket, and
-has no other way to end it. `bind` stays in the foreground until a signal; with --background another
-process holds the binding, and `unbind` ends that process. The NIC must be set up before (`devmemctl
-setup`): header split on, RSS away from the queues.
+    R"(A binding lives as long as the process that made it: the kernel ties it to a netlink socket,
+and has no other way to end it. `bind` stays in the foreground until a signal; with --background
+another process holds the binding, and `unbind` ends that process. The NIC must be set up before
+(`devmemctl setup`): header split on, RSS away from the queues.
 
 Examples:
   devmemctl queue                     # every queue of every device that is up
-  devmemctl -j queue show eth0        # MEMORY is "devmem" with the binding's id, "io_uring" or "xsk"
+  devmemctl -j queue show eth0        # whose memory: "dmabuf", "io-uring" or "xsk"
   devmemctl queue bind eth0 --queues 2,3 --bytes 64M --background
   devmemctl queue unbind 1
 )";
@@ -35,6 +35,25 @@ Examples:
   devmemctl rule add eth0 tcp4 dst-ip 192.0.2.2 dst-port 5201 action 3
   devmemctl rule add eth0 tcp6 src-ip 2001:db8::1 dst-port 5201 action 3 loc 7
   devmemctl rule del eth0 7
+)";
+
+constexpr char kSetupFooter[] =
+    R"(Sets receive queues apart for device memory: channels, header split, flow rules switched on,
+RSS away from the queues. Each change is written to a journal first; `devmemctl restore` undoes
+it. Leave queue 0 to everybody else. --dry-run changes nothing, and prints lines for a shell.
+
+Examples:
+  devmemctl setup eth0 --queues 3 --dry-run
+  devmemctl setup eth0 --queues 2,3
+)";
+
+constexpr char kRestoreFooter[] =
+    R"(Undoes what `devmemctl setup`, or a program of devmem that died, left behind. What a running
+program uses, and what somebody changed since, is left alone and told.
+
+Examples:
+  devmemctl restore                   # every NIC of this network namespace
+  devmemctl restore eth0
 )";
 
 constexpr uint64_t kQueueMax = UINT16_MAX;
@@ -65,6 +84,17 @@ absl::Status SetQueues(const std::string& value, DevmemctlOptions* options) {
     if (!parsed.ok()) return parsed.status();
     options->queues.push_back(static_cast<uint32_t>(*parsed));
   }
+  return absl::OkStatus();
+}
+
+absl::Status SetChannels(const std::string& value, DevmemctlOptions* options) {
+  const auto parsed = ParseNumber(value, {"--channels", 1, kQueueMax, ""});
+  if (parsed.ok()) options->channels = static_cast<uint32_t>(*parsed);
+  return parsed.status();
+}
+
+absl::Status SetDryRun(const std::string&, DevmemctlOptions* options) {
+  options->dry_run = true;
   return absl::OkStatus();
 }
 
@@ -132,9 +162,23 @@ constexpr VerbWords kRuleVerbs[] = {
     {"del", "Take a rule away", DevmemctlCommand::kRuleDelete, kDeleteOptions},
 };
 
+constexpr OptionWords kSetupOptions[] = {
+    {"DEVICE", "", "The NIC", SetDevice, true},
+    {"--queues", "N,N...", "The receive queues that memory will be bound to", SetQueues, true},
+    {"--channels", "N", "Combined channels that the NIC is to have; as it has if not given",
+     SetChannels},
+    {"--dry-run", "", "Only print what would be done", SetDryRun},
+};
+constexpr VerbWords kSetupVerbs[] = {
+    {"", "Make a NIC ready for device memory", DevmemctlCommand::kSetup, kSetupOptions}};
+constexpr VerbWords kRestoreVerbs[] = {
+    {"", "Put NICs back as they were", DevmemctlCommand::kRestore, kListOptions}};
+
 constexpr ObjectWords kObjects[] = {
     {"queue", "Queues of network devices, and memory bound to them", kQueueFooter, kQueueVerbs},
     {"rule", "Flow rules of NICs: which packets go to which queue", kRuleFooter, kRuleVerbs},
+    {"setup", "A NIC made ready for device memory", kSetupFooter, kSetupVerbs},
+    {"restore", "A NIC put back as it was", kRestoreFooter, kRestoreVerbs},
 };
 
 }  // namespace

@@ -47,4 +47,10 @@ CommandOutcome ListRules(const DevmemctlOptions& options);
 CommandOutcome AddRule(const DevmemctlOptions& options);
 CommandOutcome DeleteRule(const DevmemctlOptions& options);
 
+// Leaves the NIC set up, with the journal that RestoreNic() reads; with options.dry_run changes
+// nothing.
+CommandOutcome SetUpNic(const DevmemctlOptions& options);
+// Exit 3 where a part could not be put back.
+CommandOutcome RestoreNic(const DevmemctlOptions& options);
+
 }  // namespace devmem

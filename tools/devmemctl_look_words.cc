@@ -44,8 +44,8 @@ Examples:
 )";
 
 constexpr char kStatsFooter[] =
-    R"(Page pools with what they have in flight: buffers in the NIC's ring, in sockets' queues and in
-users' hands. A zombie is a pool whose queue has left it and whose buffers somebody still holds:
+    R"(Page pools with what they have in flight: buffers in the NIC's ring, in sockets' queues and
+in users' hands. A zombie is a pool whose queue has left it and whose buffers somebody still holds:
 tokens that were not given back. CHANGE and EMPTY-IN need a picture before: --watch.
 
 Examples:
@@ -55,8 +55,8 @@ Examples:
 )";
 
 constexpr char kMonitorFooter[] =
-    R"(Events of the groups mgmt and page-pool of the netdev family, and of ethtool's group monitor, one
-a line, until a signal. An event "lost" says that some could not be kept.
+    R"(Events of the groups mgmt and page-pool of the netdev family, and of ethtool's group monitor,
+one a line, until a signal. An event "lost" says that some could not be kept.
 
 Examples:
   devmemctl monitor

@@ -31,6 +31,8 @@ enum class DevmemctlCommand {
   kRuleList,
   kRuleAdd,
   kRuleDelete,
+  kSetup,
+  kRestore,
 };
 
 struct DevmemctlOptions {
@@ -65,6 +67,9 @@ struct DevmemctlOptions {
 
   // queue bind, setup: which queues.
   std::vector<uint32_t> queues;
+  // setup: combined channels; nothing: as many as there are. And only tell what would be done.
+  std::optional<uint32_t> channels;
+  bool dry_run = false;
   // queue bind: go on in the background; end when this process does, 0 for none.
   bool background = false;
   int32_t while_pid = 0;

@@ -61,6 +61,57 @@ TEST(DevmemctlOptionsTest, AnObjectWithoutVerbsTakesItsWordsItself) {
   EXPECT_TRUE(Says(Refusal({"doctor", "dpdk"}), "is none of: stack, copy, kernel, zcrx"));
 }
 
+TEST(DevmemctlOptionsTest, WhatIsDoneToQueuesIsDescribed) {
+  EXPECT_EQ(Options({"queue"}).command, DevmemctlCommand::kQueueShow);
+  EXPECT_EQ(Options({"queue", "show", "eth1"}).device, "eth1");
+  const DevmemctlOptions bind =
+      Options({"queue", "bind", "eth1", "--queues", "2,3", "--provider", "dma-heap", "--bytes",
+               "64M", "--background", "--while", "77"});
+  EXPECT_EQ(bind.command, DevmemctlCommand::kQueueBind);
+  EXPECT_EQ(bind.queues, (std::vector<uint32_t>{2, 3}));
+  EXPECT_EQ(bind.provider, "dma-heap");
+  EXPECT_EQ(bind.region_bytes, 64u << 20);
+  EXPECT_TRUE(bind.background && bind.while_pid == 77);
+  EXPECT_EQ(Options({"queue", "u", "5"}).binding, 5u);
+  EXPECT_TRUE(Says(Refusal({"queue", "bind", "eth1"}), "--queues"));
+  EXPECT_TRUE(Says(Refusal({"queue", "bind", "eth1", "--queues", "1,,2"}), "--queues"));
+  EXPECT_TRUE(Says(Refusal({"queue", "unbind", "0"}), "out of range"));
+}
+
+TEST(DevmemctlOptionsTest, ARuleIsSeveralWords) {
+  const DevmemctlOptions add =
+      Options({"rule", "a", "eth1", "tcp4", "dst-port", "80", "action", "3", "-j"});
+  EXPECT_EQ(add.device, "eth1");
+  EXPECT_EQ(add.rule, "tcp4 dst-port 80 action 3");
+  EXPECT_TRUE(add.json);
+  EXPECT_EQ(Options({"rule", "del", "eth1", "7"}).location, 7u);
+  EXPECT_EQ(Options({"rule"}).command, DevmemctlCommand::kRuleList);
+  EXPECT_TRUE(Says(Refusal({"rule", "add", "eth1"}), "RULE"));
+}
+
+TEST(DevmemctlOptionsTest, ASetUpNamesItsQueues) {
+  const DevmemctlOptions setup =
+      Options({"setup", "eth1", "--queues", "3", "--channels", "4", "--dry-run"});
+  EXPECT_EQ(setup.command, DevmemctlCommand::kSetup);
+  EXPECT_TRUE(setup.dry_run);
+  EXPECT_EQ(setup.channels, 4u);
+  EXPECT_FALSE(Options({"setup", "eth1", "--queues", "3"}).dry_run);
+  EXPECT_EQ(Options({"restore"}).device, "");
+  EXPECT_EQ(Options({"restore", "eth1"}).device, "eth1");
+}
+
+TEST(DevmemctlOptionsTest, WhatGoesOnHasAnIntervalAndACount) {
+  const DevmemctlOptions stats =
+      Options({"stats", "eth1", "--watch", "--interval", "0", "--count", "3"});
+  EXPECT_TRUE(stats.watch);
+  EXPECT_EQ(stats.interval_ms, 0u);
+  EXPECT_EQ(stats.count, 3u);
+  EXPECT_EQ(Options({"stats"}).interval_ms, 1000u);
+  EXPECT_EQ(Options({"mon", "--count", "1"}).command, DevmemctlCommand::kMonitor);
+  EXPECT_TRUE(Says(Refusal({"stats", "--interval", "soon"}), "--interval"));
+  EXPECT_TRUE(Says(Refusal({"monitor", "--count", "0"}), "out of range"));
+}
+
 TEST(DevmemctlOptionsTest, JsonAndPrettyMayStandAnywhere) {
   for (const auto& words :
        std::vector<std::vector<const char*>>{{"-j", "-p", "provider", "list"},
@@ -129,6 +180,10 @@ TEST(DevmemctlOptionsTest, EveryLevelHasItsHelp) {
       {{"provider", "probe", "--help"}, "devmemctl provider probe"},
       {{"topo", "--help"}, "lstopo --whole-io"},
       {{"topo", "show", "-h"}, "--synthetic TEXT"},
+      {{"doctor", "help"}, "devmemctl doctor [OPTIONS] [BACKEND]"},
+      {{"queue", "bind", "--help"}, "--queues N,N..."},
+      {{"rule", "help"}, "dst-port 5201 action 3"},
+      {{"setup", "--help"}, "--dry-run"},
       {{"region", "-h"}, "devmemctl region test memfd"},
       {{"region", "test", "--help"}, "--kind pinned|revocable|movable"},
   };

@@ -19,6 +19,8 @@
 namespace devmem {
 namespace {
 
+constexpr uint16_t kBitsetValue = 4;  // ETHTOOL_A_BITSET_VALUE
+
 using Values = std::vector<std::pair<std::string, std::string>>;
 
 template <typename Number>
@@ -53,6 +55,17 @@ std::string ValueText(absl::string_view name, std::span<const uint8_t> bytes) {
   }
 }
 
+// A bitset in its compact form, as notifications carry it: 32-bit words, the lowest first.
+std::string Bitmap(std::span<const uint8_t> bytes) {
+  std::string text = "0x";
+  for (size_t at = bytes.size() / 4 * 4; at > 0; at -= 4) {
+    uint32_t word = 0;
+    std::memcpy(&word, &bytes[at - 4], sizeof word);
+    absl::StrAppend(&text, absl::Hex(word, absl::kZeroPad8));
+  }
+  return text;
+}
+
 const AttributeSet* NestedSet(const AttributeSet* set, uint16_t type) {
   if (set == nullptr) return nullptr;
   for (const AttributeName& name : set->names) {
@@ -60,6 +73,8 @@ const AttributeSet* NestedSet(const AttributeSet* set, uint16_t type) {
   }
   return nullptr;
 }
+
+bool IsBitset(const AttributeSet* set) { return NameOf(set, abi::ETHTOOL_A_BITSET_SIZE) == "size"; }
 
 void Flatten(const AttributeSet* set, const Attributes& attributes, const std::string& prefix,
              Values* values) {
@@ -71,7 +86,9 @@ void Flatten(const AttributeSet* set, const Attributes& attributes, const std::s
       continue;
     }
     const Attributes inner(item.payload);
-    if (name == "bit") {
+    if (IsBitset(nested) && inner.Has(kBitsetValue)) {
+      values->emplace_back(absl::StrCat(prefix, name), Bitmap(*inner.Bytes(kBitsetValue)));
+    } else if (name == "bit") {
       // One of a bitset: its own name says more than its number, which differs between kernels.
       values->emplace_back(
           absl::StrCat(prefix, inner.String(abi::ETHTOOL_A_BITSET_BIT_NAME).value_or("bit")),

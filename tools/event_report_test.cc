@@ -75,6 +75,18 @@ TEST(EventReportTest, AFeatureIsToldByItsNameAndState) {
   EXPECT_EQ(ToText(event), "- features-ntf active.rx-gro on active.rx-lro off");
 }
 
+// How the kernel announces features: bits by their numbers, which differ between kernels.
+TEST(EventReportTest, ACompactBitsetIsOneNumber) {
+  NetlinkRequest request = NetlinkRequest::Generic(0);
+  const uint32_t words[] = {0x10, 0x6129};
+  request.Begin(abi::ETHTOOL_A_FEATURES_WANTED);
+  request.Flag(abi::ETHTOOL_A_BITSET_NOMASK).U32(abi::ETHTOOL_A_BITSET_SIZE, 64);
+  request.Bytes(4, {reinterpret_cast<const uint8_t*>(words), sizeof words}).End();
+  const NetlinkEvent event =
+      DecodeEvent("ethtool", Message(abi::ETHTOOL_MSG_FEATURES_NTF, request), Name);
+  EXPECT_EQ(ToText(event), "- features-ntf wanted 0x0000612900000010");
+}
+
 TEST(EventReportTest, WhatNobodyKnowsIsToldByItsNumber) {
   NetlinkRequest request = NetlinkRequest::Generic(0);
   request.U32(99, 5);

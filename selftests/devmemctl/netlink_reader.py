@@ -16,7 +16,8 @@ GENERIC, CONTROL_FAMILY, GET_FAMILY = 16, 16, 3
 REQUEST, DUMP, ERROR, DONE = 0x1, 0x300, 2, 3
 FAMILY_ID, FAMILY_NAME = 1, 2
 
-UINT, PROVIDER, LEASE, EMPTY, TYPE, THREADED = "uint", "provider", "lease", "empty", "type", "thread"
+UINT, PROVIDER, LEASE, EMPTY = "uint", "provider", "lease", "empty"
+TYPE, THREADED = "type", "threaded"
 # A set of bits is told by the names of those that are set.
 XDP = ["basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg"]
 METADATA = ["timestamp", "hash", "vlan-tag"]

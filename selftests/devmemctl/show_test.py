@@ -6,38 +6,20 @@ and NAPIs, and a TAP.
 
 usage: show_test.py DEVMEMCTL [unittest arguments]      exit 77: namespaces are not allowed here"""
 
-import ctypes
 import fcntl
 import json
 import os
 import socket
 import struct
-import subprocess
 import sys
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import netlink_reader  # pylint: disable=wrong-import-position
+import in_namespace
+import netlink_reader
+from in_namespace import ip, run
 
-INSIDE = "DEVMEMCTL_SHOW_TEST_INSIDE"
 OBJECTS = {"netdev": "dev", "queue": "queue", "napi": "napi", "page-pool": "page-pool"}
-
-devmemctl = None
-
-
-SIOCETHTOOL, ETHTOOL_SGRO = 0x8946, 0x2C
 TUNSETIFF, IFF_TAP_NAPI = 0x400454CA, 0x0012
-
-
-def switch_gro_on(device):
-    value = ctypes.create_string_buffer(struct.pack("II", ETHTOOL_SGRO, 1))
-    request = struct.pack("16sP16x", device.encode(), ctypes.addressof(value))
-    with socket.socket() as any_socket:
-        fcntl.ioctl(any_socket, SIOCETHTOOL, request)
-
-
-def run(*arguments):
-    return subprocess.run([devmemctl, *arguments], capture_output=True, text=True, check=False)
 
 
 def shown(*arguments):
@@ -62,12 +44,12 @@ class ShowTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        for command in ("link set lo up",
-                        "link add va numtxqueues 4 numrxqueues 4 type veth peer vb numrxqueues 2",
-                        "link set va up", "link set vb up"):
-            subprocess.run(["ip", *command.split()], check=True)
+        ip("link set lo up")
+        ip("link add va numtxqueues 4 numrxqueues 4 type veth peer vb numrxqueues 2")
+        ip("link set va up")
+        ip("link set vb up")
         # A veth has NAPIs once it receives with GRO.
-        switch_gro_on("va")
+        in_namespace.switch_gro("va", True)
         if os.path.exists("/dev/net/tun"):
             cls.tap = os.open("/dev/net/tun", os.O_RDWR)
             fcntl.ioctl(cls.tap, TUNSETIFF, struct.pack("16sH14x", b"tap0", IFF_TAP_NAPI))
@@ -108,19 +90,5 @@ class ShowTest(unittest.TestCase):
             self.assertEqual((error["kind"], error["code"]), ("refused", "NOT_FOUND"))
 
 
-def main():
-    global devmemctl  # pylint: disable=global-statement
-    devmemctl = os.path.abspath(sys.argv[1])
-    if INSIDE not in os.environ:
-        isolate = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-Urn"]
-        if subprocess.run([*isolate, "true"], capture_output=True, check=False).returncode != 0:
-            print("skipped: network namespaces are not allowed here")
-            return 77
-        os.environ[INSIDE] = "1"
-        os.execvp(isolate[0], [*isolate, sys.executable, *sys.argv])
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_namespace.main())
