@@ -118,7 +118,8 @@ TEST(NcdevmemOptionsTest, ARefusalNamesTheOptionTheValueAndTheBounds) {
             "ncdevmem: --mtu 100 is out of range: write 576 to 65521 bytes\n"
             "Try ncdevmem --help\n");
   EXPECT_EQ(Refusal({"-l", "-s", "192.0.2.2", "--backend", "magic"}),
-            "ncdevmem: --backend \"magic\" is none of: auto, stack, copy\nTry ncdevmem --help\n");
+            "ncdevmem: --backend \"magic\" is none of: auto, stack, kernel, zcrx, copy\n"
+            "Try ncdevmem --help\n");
 }
 
 TEST(NcdevmemOptionsTest, BadValuesOfEachKindAreRefused) {
