@@ -24,7 +24,7 @@ class Boot:
 
 PLAIN = Boot("plain")
 # Scenes that may leave the driver broken do so in a boot of their own.
-ROUGH = Boot("rough", cpus=2)
+ROUGH = Boot("rough")
 
 
 @dataclasses.dataclass(frozen=True)

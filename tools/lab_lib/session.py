@@ -83,15 +83,21 @@ class Session:
             return
         try:
             self.guest.wait_until_ready()
+            return
         except machine.KvmFails:
             if wanted == "kvm":
                 raise
             note.touch()
-            self.guest.end()
-            self._shape.kvm = False
-            machine.remove_sockets(self.folder)
-            self.guest = machine.Guest(*parts, self.folder, sockets, self._shape)
-            self.guest.wait_until_ready()
+        except LabError as error:
+            # An emulated kernel that patches itself on one CPU can trip over it on another.
+            if self._shape.kvm or self._shape.cpus == 1:
+                raise
+            self._progress.say(f"booting once more: {str(error).splitlines()[0]}")
+        self.guest.end()
+        self._shape.kvm = False
+        machine.remove_sockets(self.folder)
+        self.guest = machine.Guest(*parts, self.folder, sockets, self._shape)
+        self.guest.wait_until_ready()
 
     def _image(self, cache, tools, kernel, bin_folder, layout):
         names = [*initrd.PROGRAMS, *self._options.program_names]
