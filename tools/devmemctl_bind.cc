@@ -26,7 +26,7 @@
 #include "tools/devmemctl_device.h"
 #include "tools/queue_holder.h"
 #include "tools/signal_watch.h"
-#include "uapi/netlink/netdev_client.h"
+#include "uapi/netlink/nic_control.h"
 
 namespace devmem {
 namespace {
@@ -37,11 +37,10 @@ using Report = std::function<bool(const CommandOutcome&)>;
 // What must stay for the binding to stay. The socket goes first, then the memory.
 struct Bound {
   std::unique_ptr<Region> region;
-  std::unique_ptr<NetdevClient> client;
-  uint32_t binding = 0;
+  std::unique_ptr<RxBinding> binding;
 };
 
-absl::StatusOr<Bound> Bind(const DevmemctlOptions& options, uint32_t ifindex) {
+absl::StatusOr<Bound> Bind(const DevmemctlOptions& options) {
   const absl::StatusOr<Provider*> provider = FindProvider(options.provider);
   if (!provider.ok()) return provider.status();
   Bound bound;
@@ -53,13 +52,12 @@ absl::StatusOr<Bound> Bind(const DevmemctlOptions& options, uint32_t ifindex) {
   bound.region = *std::move(region);
   const absl::StatusOr<UniqueFd> dmabuf = bound.region->ExportDmabuf(0, options.region_bytes);
   if (!dmabuf.ok()) return dmabuf.status();
-  absl::StatusOr<std::unique_ptr<NetdevClient>> client = NetdevClient::Open();
-  if (!client.ok()) return client.status();
-  bound.client = *std::move(client);
-  const absl::StatusOr<uint32_t> binding =
-      bound.client->BindRx(ifindex, dmabuf->get(), options.queues);
+  const absl::StatusOr<std::unique_ptr<NicControl>> nic = OpenNicControl(options.device, "");
+  if (!nic.ok()) return nic.status();
+  absl::StatusOr<std::unique_ptr<RxBinding>> binding =
+      (*nic)->BindRx(dmabuf->get(), options.queues);
   if (!binding.ok()) return binding.status();
-  bound.binding = *binding;
+  bound.binding = *std::move(binding);
   return bound;
 }
 
@@ -84,7 +82,7 @@ CommandOutcome Tell(const DevmemctlOptions& options, const QueueHolder& holder) 
 }
 
 // Binds, reports, and holds the binding until a signal, or until the process that it is for ends.
-void Hold(const DevmemctlOptions& options, uint32_t ifindex, const Report& report) {
+void Hold(const DevmemctlOptions& options, const Report& report) {
   const absl::StatusOr<SignalWatch> signals = SignalWatch::Create();
   UniqueFd served;
   if (options.while_pid != 0) {
@@ -96,13 +94,13 @@ void Hold(const DevmemctlOptions& options, uint32_t ifindex, const Report& repor
       return;
     }
   }
-  const absl::StatusOr<Bound> bound = Bind(options, ifindex);
+  const absl::StatusOr<Bound> bound = Bind(options);
   if (!bound.ok() || !signals.ok()) {
     const absl::Status& status = bound.ok() ? signals.status() : bound.status();
     report(Refuse(options, ExitCodeOf(status), status));
     return;
   }
-  QueueHolder holder{.binding = bound->binding,
+  QueueHolder holder{.binding = bound->binding->id(),
                      .pid = getpid(),
                      .device = options.device,
                      .queues = options.queues,
@@ -152,7 +150,7 @@ CommandOutcome ReceiveOutcome(int pipe) {
   return outcome;
 }
 
-CommandOutcome HoldInBackground(const DevmemctlOptions& options, uint32_t ifindex) {
+CommandOutcome HoldInBackground(const DevmemctlOptions& options) {
   int ends[2] = {-1, -1};
   if (pipe2(ends, O_CLOEXEC) != 0) {
     return Refuse(options, kCtlRefused, absl::InternalError("no pipe can be had"));
@@ -172,7 +170,7 @@ CommandOutcome HoldInBackground(const DevmemctlOptions& options, uint32_t ifinde
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     dup2(nothing.get(), standard);
   }
-  Hold(options, ifindex, [&writing](const CommandOutcome& outcome) {
+  Hold(options, [&writing](const CommandOutcome& outcome) {
     SendOutcome(writing.get(), outcome);
     writing.Reset();
     return true;
@@ -187,9 +185,9 @@ CommandOutcome BindQueues(const DevmemctlOptions& asked) {
   if (options.provider.empty()) options.provider = "udmabuf";
   const absl::StatusOr<std::optional<uint32_t>> ifindex = ChosenDevice(options);
   if (!ifindex.ok()) return Refuse(options, kCtlRefused, ifindex.status());
-  if (options.background) return HoldInBackground(options, ifindex->value_or(0));
+  if (options.background) return HoldInBackground(options);
   CommandOutcome last;
-  Hold(options, ifindex->value_or(0), [&last](const CommandOutcome& outcome) {
+  Hold(options, [&last](const CommandOutcome& outcome) {
     if (outcome.exit_code != kCtlOk) {
       last = outcome;
       return false;

@@ -28,6 +28,15 @@ JsonObject StepToJson(const NicStep& step) {
   return json;
 }
 
+// A table of queues is long and repeats itself: people get its beginning, JSON has it all.
+std::string Shortened(const std::string& operation) {
+  constexpr size_t kColumns = 96;
+  if (operation.size() <= kColumns) return operation;
+  const size_t comma = operation.rfind(',', kColumns - 4);
+  if (comma == std::string::npos) return operation;
+  return absl::StrCat(operation.substr(0, comma + 1), "...");
+}
+
 }  // namespace
 
 std::string PlanText(const NicPlan& plan, bool applied) {
@@ -35,7 +44,7 @@ std::string PlanText(const NicPlan& plan, bool applied) {
                                   " rx queues, MTU ", plan.mtu_bytes, "; set apart: rx queue ",
                                   absl::StrJoin(plan.queues, ","), "\n");
   for (const NicStep& step : plan.steps) {
-    absl::StrAppend(&text, "# ", step.netlink, "\n", step.ethtool, "\n");
+    absl::StrAppend(&text, "# ", Shortened(step.netlink), "\n", step.ethtool, "\n");
   }
   if (plan.steps.empty()) absl::StrAppend(&text, "# everything is as it should be\n");
   for (const std::string& note : plan.notes) absl::StrAppend(&text, "# ", note, "\n");

@@ -38,6 +38,17 @@ TEST(SetupReportTest, ADryRunIsAScriptThatAShellTakes) {
             "# rule 5 is somebody else's\n");
 }
 
+TEST(SetupReportTest, ALongTableIsCutForPeopleAlone) {
+  NicPlan plan = Plan();
+  std::string table = "0";
+  for (int i = 1; i < 128; ++i) table += i % 2 == 0 ? ",0" : ",1";
+  plan.steps[0].netlink = "rss-set dev-name=eth1 indir=" + table;
+  const std::string text = PlanText(plan, false);
+  EXPECT_NE(text.find(",0,1,...\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find(table), std::string::npos);
+  EXPECT_NE(PlanToJson(plan, false).ToString().find(table), std::string::npos);
+}
+
 TEST(SetupReportTest, WhatWasAppliedSaysHowToUndoIt) {
   NicPlan plan = Plan();
   plan.steps.clear();

@@ -122,10 +122,11 @@ def dump(what):
         return netlink.ask(netlink.family("netdev"), DUMPS[what][0], dump=True)
 
 
-def read(what, device=None):
+def read(what, device=None, answers=None):
+    """A dump as objects; of `answers` in place of this machine's kernel."""
     names = DUMPS[what][1]
     objects = []
-    for answer in dump(what):
+    for answer in dump(what) if answers is None else answers:
         found = {}
         for key, payload in attributes(answer):
             if key in names:
