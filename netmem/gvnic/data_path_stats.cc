@@ -32,7 +32,6 @@ constexpr Entry kEntries[] = {
     {"rx_bytes", &DataPathStats::rx_bytes},
     {"rx_super_frames", &DataPathStats::rx_super_frames},
     {"rx_cut_super_frames", &DataPathStats::rx_cut_super_frames},
-    {"rx_coalesced", &DataPathStats::rx_coalesced},
     {"rx_split", &DataPathStats::rx_split},
     {"rx_header_overflows", &DataPathStats::rx_header_overflows},
     {"rx_checksum_errors", &DataPathStats::rx_checksum_errors},

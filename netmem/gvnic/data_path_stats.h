@@ -42,7 +42,6 @@ struct DataPathStats {
   uint64_t rx_bytes = 0;
   uint64_t rx_super_frames = 0;      // Of rx_packets: delivered whole.
   uint64_t rx_cut_super_frames = 0;  // Came whole and were delivered as frames.
-  uint64_t rx_coalesced = 0;         // Frames that joined the one before them.
   uint64_t rx_split = 0;             // With their headers apart.
   uint64_t rx_header_overflows = 0;  // Not split for the length of their headers, or by a fault.
   uint64_t rx_checksum_errors = 0;   // Delivered with the error bit.
