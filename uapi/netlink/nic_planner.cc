@@ -126,7 +126,7 @@ class Planner {
     const absl::StatusOr<std::vector<NetdevQueue>> queues = control_.Queues();
     if (!queues.ok()) return queues.status();
     for (const NetdevQueue& queue : *queues) {
-      if (queue.type != QueueType::kRx || !Wanted(queue.id)) continue;
+      if (queue.type != QueueType::kRx || !Wanted(queue.id) || IsOurs(queue.id)) continue;
       const std::string name = absl::StrCat("queue ", queue.id, " of ", device_);
       if (queue.provider()) {
         return absl::AlreadyExistsError(absl::StrCat(
@@ -286,6 +286,9 @@ class Planner {
 
   bool Wanted(uint32_t queue) const {
     return std::binary_search(plan_.queues.begin(), plan_.queues.end(), queue);
+  }
+  bool IsOurs(uint32_t queue) const {
+    return std::count(request_.own_queues.begin(), request_.own_queues.end(), queue) != 0;
   }
   std::string Header() const { return absl::StrCat(" dev-name=", device_); }
   std::string Driven() const {

@@ -24,6 +24,7 @@ struct PlanRequest {
   bool foreign_steering_allowed = false;
   bool split_is_set = false;            // By us already: need not be said again.
   std::vector<uint32_t> own_locations;  // Of rules that are ours.
+  std::vector<uint32_t> own_queues;     // Set apart by us already: what fills them is ours.
 };
 
 // Errors: NicSetup::Open().

@@ -80,6 +80,7 @@ absl::Status NicSetup::Plan() {
   request.steering_needed = options_.steering_needed;
   request.foreign_steering_allowed = options_.foreign_steering_allowed;
   request.split_is_set = applied_;
+  request.own_queues = apart_;
   for (const Made& made : made_) {
     if (made.rule) request.own_locations.push_back(*made.rule->location);
   }
@@ -142,6 +143,7 @@ absl::Status NicSetup::ApplyFrom(size_t keep) {
   plan_.steps = std::move(shown);
   plan_.notes = notes;
   applied_ = true;
+  apart_ = queues_;
   return absl::OkStatus();
 }
 
@@ -281,6 +283,7 @@ bool NicSetup::OthersNeedSettings() const {
 
 absl::Status NicSetup::Undo() {
   applied_ = false;
+  apart_.clear();
   if (made_.empty() || journal_ == nullptr) return absl::OkStatus();
   const absl::StatusOr<DeviceLock> lock = DeviceLock::Take(folder_, *subject_);
   if (!lock.ok()) return lock.status();

@@ -124,6 +124,7 @@ class NicSetup {
   const std::unique_ptr<NicControl> control_;
   std::unique_ptr<JournalSubject> subject_;
   std::vector<uint32_t> queues_;
+  std::vector<uint32_t> apart_;  // Those of queues_ that were set apart.
   NicPlan plan_;
   std::unique_ptr<NicJournal> journal_;  // From the first change on.
   std::vector<Made> made_;               // In order.

@@ -279,6 +279,15 @@ TEST_F(NicSetupTest, QueuesCanBeAddedLaterAndGoWithTheRest) {
   EXPECT_EQ(nic_->Settings(), before);
 }
 
+TEST_F(NicSetupTest, QueuesAreAddedWhileOursAreBound) {
+  const auto setup = Applied({3});
+  nic_->special_queues[3].dmabuf = 7;
+  EXPECT_TRUE(setup->AddQueues(std::array{2u}).ok());
+  // A stranger's is still one.
+  nic_->special_queues[1].dmabuf = 8;
+  EXPECT_TRUE(absl::IsAlreadyExists(setup->AddQueues(std::array{1u})));
+}
+
 TEST_F(NicSetupTest, RestoreUndoesWhatACrashLeft) {
   const std::string before = nic_->Settings();
   auto setup = Applied({3});
