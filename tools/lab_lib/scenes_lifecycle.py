@@ -42,7 +42,7 @@ def _register(backend):
         stream = start_endless(lab, backend)
         lab.expect(queues_with_provider(lab), "the queue is bound while the owner lives")
         end_endless(lab, stream, "KILL")
-        lab.run("devmemctl restore -f eth0")
+        lab.check("devmemctl restore eth0")
         nothing_is_left(lab)
         lab.receives_again(backend)
 
@@ -91,7 +91,7 @@ def _register(backend):
         lab.check("rmmod gve", 120)
         last = end_endless(lab, stream)
         lab.notes["owner"] = last.strip()[-80:].replace("\n", " ")
-        lab.run("devmemctl restore -f eth0")
+        lab.check("devmemctl restore eth0")
         lab.check("modprobe gve")
         lab.check(network.Layout(2, 1500).script())
         nothing_is_left(lab)
