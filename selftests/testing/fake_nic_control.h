@@ -102,6 +102,14 @@ class FakeNicControl final : public NicControl {
     if (spread) Spread();
     return asked;
   }
+  absl::Status SetRxChannels(uint32_t count) override {
+    const absl::Status asked =
+        Ask(KernelOperation::kChannelsSet, absl::StrCat("rx channels ", count));
+    if (!asked.ok()) return asked;
+    nic_->channels.rx = count;
+    Spread();
+    return asked;
+  }
 
   absl::StatusOr<std::vector<FeatureState>> Features() override {
     std::vector<FeatureState> features;

@@ -224,6 +224,11 @@ std::string NameOf(const AttributeSet* set, uint16_t type) {
   return found != nullptr ? std::string(found->name) : absl::StrCat("attribute ", type);
 }
 
+const AttributeSet* NestedSet(const AttributeSet* set, uint16_t type) {
+  const AttributeName* const found = Find(set, type);
+  return found != nullptr ? found->nested : nullptr;
+}
+
 std::string PathAt(const AttributeSet* set, std::span<const uint8_t> attributes, uint32_t offset) {
   const Attributes parsed(attributes);
   for (const Attributes::Item& item : parsed.items()) {

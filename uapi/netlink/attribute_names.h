@@ -41,6 +41,8 @@ const AttributeSet* NotificationAttributes(absl::string_view family, uint8_t com
 
 // The name of an attribute type within a set, or "attribute 9".
 std::string NameOf(const AttributeSet* set, uint16_t type);
+// The names inside a nest; nullptr for what is no nest.
+const AttributeSet* NestedSet(const AttributeSet* set, uint16_t type);
 // The path of the attribute that starts `offset` bytes into `attributes`: "queues.id". Empty when
 // none starts there.
 std::string PathAt(const AttributeSet* set, std::span<const uint8_t> attributes, uint32_t offset);

@@ -146,6 +146,12 @@ absl::Status EthtoolClient::SetCombinedChannels(absl::string_view device, uint32
   return Ask(device, std::move(request), KernelOperation::kChannelsSet).status();
 }
 
+absl::Status EthtoolClient::SetRxChannels(absl::string_view device, uint32_t count) {
+  NetlinkRequest request = Request(abi::ETHTOOL_MSG_CHANNELS_SET, device);
+  request.U32(abi::ETHTOOL_A_CHANNELS_RX_COUNT, count);
+  return Ask(device, std::move(request), KernelOperation::kChannelsSet).status();
+}
+
 absl::StatusOr<std::vector<FeatureState>> EthtoolClient::Features(absl::string_view device) {
   const auto messages =
       Ask(device, Request(abi::ETHTOOL_MSG_FEATURES_GET, device), KernelOperation::kRead);

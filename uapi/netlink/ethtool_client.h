@@ -40,6 +40,8 @@ class EthtoolClient {
 
   absl::StatusOr<ChannelsInfo> Channels(absl::string_view device);
   absl::Status SetCombinedChannels(absl::string_view device, uint32_t count);
+  // For NICs whose rx and tx channels are counted apart.
+  absl::Status SetRxChannels(absl::string_view device, uint32_t count);
 
   // By name, in the kernel's order.
   absl::StatusOr<std::vector<FeatureState>> Features(absl::string_view device);

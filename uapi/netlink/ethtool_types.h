@@ -37,6 +37,8 @@ struct ChannelsInfo {
   uint32_t combined_max = 0;
 
   uint32_t rx_queue_count() const { return rx + combined; }
+  // A NIC whose rx and tx channels are counted apart, such as gve, has no combined ones.
+  bool apart() const { return combined_max == 0; }
 };
 
 struct FeatureState {

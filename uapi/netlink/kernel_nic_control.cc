@@ -56,6 +56,9 @@ class KernelNicControl final : public NicControl {
     return WithContext(KernelOperation::kChannelsSet, ethtool_->SetCombinedChannels(device_, count),
                        {});
   }
+  absl::Status SetRxChannels(uint32_t count) override {
+    return WithContext(KernelOperation::kChannelsSet, ethtool_->SetRxChannels(device_, count), {});
+  }
 
   absl::StatusOr<std::vector<FeatureState>> Features() override {
     return ethtool_->Features(device_);

@@ -36,6 +36,7 @@ class NicControl {
 
   virtual absl::StatusOr<ChannelsInfo> Channels() = 0;
   virtual absl::Status SetCombinedChannels(uint32_t count) = 0;
+  virtual absl::Status SetRxChannels(uint32_t count) = 0;
 
   virtual absl::StatusOr<std::vector<FeatureState>> Features() = 0;
   virtual absl::Status SetFeature(absl::string_view name, bool on) = 0;

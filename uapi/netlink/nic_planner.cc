@@ -64,23 +64,27 @@ class Planner {
     if (absl::IsUnimplemented(channels.status())) return CountQueues();
     if (!channels.ok()) return channels.status();
     plan_.rx_queue_count = channels->rx_queue_count();
+    const bool apart = channels->apart();
+    const absl::string_view which = apart ? "rx" : "combined";
+    const uint32_t now = apart ? channels->rx : channels->combined;
+    const uint32_t max = apart ? channels->rx_max : channels->combined_max;
+    // Rx queues are those of the rx channels, then those of the combined ones.
+    const uint32_t below = apart ? 0 : channels->rx;
     const uint32_t highest = plan_.queues.empty() ? 0 : plan_.queues.back();
-    const uint32_t needed = highest >= channels->rx ? highest + 1 - channels->rx : 0;
-    const uint32_t wanted =
-        request_.combined_channels.value_or(std::max(channels->combined, needed));
-    if (wanted == channels->combined) return absl::OkStatus();
-    if (wanted > channels->combined_max) {
+    const uint32_t needed = highest >= below ? highest + 1 - below : 0;
+    const uint32_t wanted = request_.channels.value_or(std::max(now, needed));
+    if (wanted == now) return absl::OkStatus();
+    if (wanted > max) {
       return absl::OutOfRangeError(absl::StrCat(
-          device_, " has ", channels->combined, " combined channels and can have ",
-          channels->combined_max, ", not the ", wanted, " that ",
-          request_.combined_channels ? "were asked for" : absl::StrCat("queue ", highest, " needs"),
+          device_, " has ", now, " ", which, " channels and can have ", max, ", not the ", wanted,
+          " that ",
+          request_.channels ? "were asked for" : absl::StrCat("queue ", highest, " needs"),
           "; take lower queues"));
     }
-    plan_.rx_queue_count = channels->rx + wanted;
-    AddStep(NicStepKind::kChannels, "channels", absl::StrCat(channels->combined),
-            absl::StrCat(wanted),
-            absl::StrCat("channels-set", Header(), " combined-count=", wanted),
-            absl::StrCat("ethtool -L ", device_, " combined ", wanted));
+    plan_.rx_queue_count = below + wanted;
+    AddStep(NicStepKind::kChannels, std::string(which), absl::StrCat(now), absl::StrCat(wanted),
+            absl::StrCat("channels-set", Header(), " ", which, "-count=", wanted),
+            absl::StrCat("ethtool -L ", device_, " ", which, " ", wanted));
     return absl::OkStatus();
   }
 
@@ -91,7 +95,7 @@ class Planner {
     plan_.rx_queue_count = static_cast<uint32_t>(
         std::count_if(queues->begin(), queues->end(),
                       [](const NetdevQueue& queue) { return queue.type == QueueType::kRx; }));
-    if (!request_.combined_channels) return absl::OkStatus();
+    if (!request_.channels) return absl::OkStatus();
     return absl::UnimplementedError(
         absl::StrCat(device_, " has a fixed number of channels; leave the number out"));
   }

@@ -19,7 +19,7 @@ namespace devmem {
 struct PlanRequest {
   std::string device;
   std::vector<uint32_t> queues;  // May be empty: then only what does not depend on queues.
-  std::optional<uint32_t> combined_channels;
+  std::optional<uint32_t> channels;
   bool steering_needed = true;
   bool foreign_steering_allowed = false;
   bool split_is_set = false;            // By us already: need not be said again.

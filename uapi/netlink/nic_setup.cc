@@ -76,7 +76,7 @@ absl::Status NicSetup::Plan() {
   PlanRequest request;
   request.device = options_.device;
   request.queues = queues_;
-  request.combined_channels = applied_ ? std::nullopt : options_.combined_channels;
+  request.channels = applied_ ? std::nullopt : options_.combined_channels;
   request.steering_needed = options_.steering_needed;
   request.foreign_steering_allowed = options_.foreign_steering_allowed;
   request.split_is_set = applied_;

@@ -39,7 +39,8 @@ struct NicSetupOptions {
   std::vector<uint32_t> queues;  // To set apart; may be empty: AddQueues() follows.
   // The journal's file, in a folder for journals alone; empty: a new one in DefaultJournalFolder().
   std::string journal_path = {};
-  // Combined channels wanted; unset: as many as there are, or as the highest queue needs.
+  // Channels wanted, combined ones or, on a NIC that counts rx and tx apart, rx channels; unset: as
+  // many as there are, or as the highest queue needs.
   std::optional<uint32_t> combined_channels = std::nullopt;
   // A network namespace's file, "/proc/123/ns/net" or "/run/netns/name"; empty: this thread's.
   std::string netns_path = {};

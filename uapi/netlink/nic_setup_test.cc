@@ -150,6 +150,19 @@ TEST_F(NicSetupTest, MoreChannelsAreMadeForAHighQueueAndGoAgain) {
   EXPECT_EQ(nic_->rss[0].queues, (std::vector<uint32_t>{0, 1, 2, 3, 0, 1, 2, 3}));
 }
 
+TEST_F(NicSetupTest, ANicThatCountsRxAndTxApartGetsMoreRxChannels) {
+  nic_->channels = {.rx = 4, .tx = 4, .rx_max = 8, .tx_max = 8};
+  const std::string before = nic_->Settings();
+  {
+    const auto setup = Applied({5});
+    EXPECT_EQ(nic_->channels.rx, 6u);
+    EXPECT_EQ(setup->plan().steps.front().ethtool, "ethtool -L eth0 rx 6");
+  }
+  EXPECT_EQ(nic_->channels.rx, 4u);
+  EXPECT_EQ(nic_->Settings(), before);
+  EXPECT_TRUE(absl::IsOutOfRange(Open({8}).status()));
+}
+
 TEST_F(NicSetupTest, SplitIsSetAlsoWhereTheDriverReportsItOn) {
   nic_->rings.tcp_data_split = DataSplit::kEnabled;
   {

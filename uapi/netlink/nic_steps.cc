@@ -15,6 +15,7 @@ namespace {
 constexpr char kDefault[] = "default";
 constexpr char kNothing[] = "none";
 constexpr char kNtuple[] = "rx-ntuple-filter";
+constexpr char kRxChannels[] = "rx";
 
 constexpr NicStepKind kKinds[] = {NicStepKind::kChannels, NicStepKind::kFeature,
                                   NicStepKind::kSplit,    NicStepKind::kHdsThresh,
@@ -105,8 +106,9 @@ absl::Status SetState(NicControl& control, const NicStep& step, const std::strin
   }
   const absl::StatusOr<uint32_t> number = NumberOf(step, state);
   if (!number.ok()) return number.status();
-  return step.kind == NicStepKind::kChannels ? control.SetCombinedChannels(*number)
-                                             : control.SetHdsThresh(*number);
+  if (step.kind == NicStepKind::kHdsThresh) return control.SetHdsThresh(*number);
+  return step.name == kRxChannels ? control.SetRxChannels(*number)
+                                  : control.SetCombinedChannels(*number);
 }
 
 // Turning flow steering off deletes every rule, whoever made it.
@@ -167,7 +169,7 @@ absl::StatusOr<std::string> ReadStepState(NicControl& control, const NicStep& st
     case NicStepKind::kChannels: {
       const absl::StatusOr<ChannelsInfo> channels = control.Channels();
       if (!channels.ok()) return channels.status();
-      return absl::StrCat(channels->combined);
+      return absl::StrCat(step.name == kRxChannels ? channels->rx : channels->combined);
     }
     case NicStepKind::kSplit:
     case NicStepKind::kHdsThresh: break;
