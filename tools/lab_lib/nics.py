@@ -26,7 +26,10 @@ class NicProcess:
         self._control = folder / "gvnicd.control"
         self._stats = folder / "gvnicd.json"
         self._log = folder / "gvnicd.log"
-        argv = [str(program), "--control", str(self._control), "--stats-json", str(self._stats)]
+        # A suite keeps a TAP away from this machine's own network.
+        prefix = ["unshare", "-n"] if getattr(options, "own_network", False) else []
+        argv = [*prefix, str(program), "--control", str(self._control),
+                "--stats-json", str(self._stats)]
         for path in self.sockets:
             argv += ["--device", f"socket={path},mtu={DEVICE_MTU_BYTES}"]
         if options.tap:
@@ -41,6 +44,11 @@ class NicProcess:
         if not ready or self._process.stdout.readline() != b"ready\n":
             self.end()
             raise LabError(f"gvnicd did not start:\n{self.log()}")
+
+    @property
+    def pid(self):
+        """gvnicd's process."""
+        return self._process.pid
 
     def log(self):
         return self._log.read_text(encoding="utf-8", errors="replace")

@@ -20,6 +20,10 @@ class Boot:
     gvnicd_option: tuple = ()
     cpus: int = 1
     memory_mib: int = 1024
+    nics: int = 2
+    # The other end of eth0, as `gvnicd --link tap=` takes it, in a network namespace of gvnicd's
+    # own; needs root.
+    tap: str = ""
 
 
 PLAIN = Boot("plain")

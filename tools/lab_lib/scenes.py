@@ -4,5 +4,6 @@
 import scenes_streams  # noqa: F401, I001
 import scenes_lifecycle  # noqa: F401
 import scenes_faults  # noqa: F401
+import scenes_host  # noqa: F401
 import scenes_conformance  # noqa: F401
 import scenes_containers  # noqa: F401

@@ -5,6 +5,7 @@ and tells each result by name. Called by the command `lab test`."""
 import dataclasses
 import fnmatch
 import json
+import os
 import time
 
 import scenes  # noqa: F401, registers every scene
@@ -55,15 +56,19 @@ class Suite:
 
     def _lacks(self, one):
         missing = [name for name in one.needs if not (self._bin / name).is_file()]
-        if missing:
-            self._tell(Outcome(one.name, SKIPPED, 0, f"{', '.join(missing)} is not built"))
-        return bool(missing)
+        why = f"{', '.join(missing)} is not built" if missing else ""
+        if one.boot.tap and not (os.geteuid() == 0 and os.access("/dev/net/tun", os.W_OK)):
+            why = "a TAP in a network namespace needs root and /dev/net/tun"
+        if why:
+            self._tell(Outcome(one.name, SKIPPED, 0, why))
+        return bool(why)
 
     def _run_boot(self, boot, waiting):
         """Runs scenes in one guest; returns those that remain when the guest died."""
         options = self._options
         options.gvnicd_option = list(boot.gvnicd_option)
         options.cpus, options.memory = boot.cpus, boot.memory_mib
+        options.nics, options.tap, options.own_network = boot.nics, boot.tap, bool(boot.tap)
         options.program_names = sorted({name for one in waiting for name in one.needs})
         self.boots += 1
         with Session(options, self._progress) as session:
