@@ -66,14 +66,6 @@ std::string Bitmap(std::span<const uint8_t> bytes) {
   return text;
 }
 
-const AttributeSet* NestedSet(const AttributeSet* set, uint16_t type) {
-  if (set == nullptr) return nullptr;
-  for (const AttributeName& name : set->names) {
-    if (name.type == type) return name.nested;
-  }
-  return nullptr;
-}
-
 bool IsBitset(const AttributeSet* set) { return NameOf(set, abi::ETHTOOL_A_BITSET_SIZE) == "size"; }
 
 void Flatten(const AttributeSet* set, const Attributes& attributes, const std::string& prefix,

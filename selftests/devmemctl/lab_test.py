@@ -93,7 +93,8 @@ class LabTest(unittest.TestCase):
 
     def test_refusals_tell_cause_and_fix(self):
         for name, cause in (("bind without setup", "tcp-data-split"), ("bind again", "bound"),
-                            ("bind queue 0", "queue 0"), ("unbind again", f"binding {self.binding()}")):
+                            ("bind queue 0", "queue 0"),
+                            ("unbind again", f"binding {self.binding()}")):
             with self.subTest(name):
                 error = self.json(name, 2)["error"]
                 self.assertEqual(error["kind"], "refused")

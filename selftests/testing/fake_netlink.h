@@ -7,7 +7,7 @@
 
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
-#include <netlink/msg.h>
+#include <linux/netlink.h>
 
 #include <cstdint>
 #include <cstring>
