@@ -22,6 +22,9 @@
 #include "uapi/netlink/genl_channel.h"
 #include "uapi/netlink/netlink_transport.h"
 
+// libnl's, declared here because headers of the project name no header of libnl.
+extern "C" nlmsghdr* nlmsg_hdr(nl_msg* message);
+
 namespace devmem {
 
 // Bytes of netlink attributes and messages, put together by hand: the fake shares no code with what
