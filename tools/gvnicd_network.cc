@@ -147,6 +147,8 @@ std::vector<JsonObject> GvnicdNetwork::Statistics() const {
     json.Number("to_host_super_frames", stats.to_host_super_frames);
     json.Number("from_host", stats.from_host).Number("from_host_bytes", stats.from_host_bytes);
     json.Number("from_host_super_frames", stats.from_host_super_frames);
+    json.Number("to_host_super_frames", stats.to_host_super_frames);
+    json.Number("from_host_super_frames", stats.from_host_super_frames);
     json.Number("drop_full", stats.drop_full).Number("drop_refused", stats.drop_refused);
     json.Number("drop_unreadable", stats.drop_unreadable);
     links.push_back(std::move(json));
