@@ -16,6 +16,9 @@ import cpio  # noqa: E402
 import kernel_log  # noqa: E402
 import lockfile  # noqa: E402
 import network  # noqa: E402
+import pattern  # noqa: E402
+import scene  # noqa: E402
+import scenes  # noqa: E402, F401
 import sources  # noqa: E402
 
 
@@ -133,6 +136,32 @@ class NetworkTest(unittest.TestCase):
         self.assertNotIn("eth1", network.Layout(1, 1500).script())
 
 
+class PatternTest(unittest.TestCase):
+    def test_the_stream_is_the_one_that_dmsend_sends(self):
+        # `dmsend --bytes 67108864 --sha256 yes` says so.
+        self.assertEqual("ca12be651242ee9736228224805fddcfa1b0606795723b62c26349906d9630eb",
+                         pattern.sha256_of_stream(1, 64 << 20))
+
+    def test_a_stream_may_end_within_a_block(self):
+        self.assertNotEqual(pattern.sha256_of_stream(1, 4097), pattern.sha256_of_stream(1, 4096))
+
+
+class SceneTest(unittest.TestCase):
+    def test_every_scene_has_a_name_of_its_own(self):
+        names = [one.name for one in scene.SCENES]
+        self.assertEqual(len(names), len(set(names)))
+
+    def test_the_matrix_has_every_cell_on_both_backends(self):
+        names = {one.name for one in scene.SCENES}
+        for backend in ("kernel", "zcrx"):
+            for mtu in (1500, 4200, 9000):
+                for gro in ("on", "off"):
+                    self.assertIn(f"{backend} receives at MTU {mtu} with HW-GRO {gro}", names)
+
+    def test_quick_scenes_share_one_boot(self):
+        self.assertEqual({scene.PLAIN}, {one.boot for one in scene.SCENES if one.quick})
+
+
 class CommandLineTest(unittest.TestCase):
     def lab(self, *argv):
         return subprocess.run([sys.executable, str(ROOT / "tools" / "lab"), *argv],
@@ -140,7 +169,7 @@ class CommandLineTest(unittest.TestCase):
 
     def test_every_command_explains_itself(self):
         self.assertEqual(0, self.lab("--help").returncode)
-        for command in ("fetch", "run", "shell"):
+        for command in ("fetch", "run", "shell", "demo", "test"):
             shown = self.lab(command, "--help")
             self.assertEqual(0, shown.returncode, shown.stderr)
             self.assertIn("usage: tools/lab " + command, shown.stdout)

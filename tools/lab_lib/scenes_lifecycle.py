@@ -116,7 +116,7 @@ def _(lab):
 
 @scene("devmemctl doctor says what this guest can do", needs=("devmemctl",), boot=PLAIN)
 def _(lab):
-    result = lab.run("devmemctl doctor -f eth0")
+    result = lab.run("devmemctl doctor")
     if "unknown" in result.err:
         raise Skip("this devmemctl has no doctor")
     lab.expect(result.out, f"it says something: {result.err}")
