@@ -66,10 +66,15 @@ bool NoteTokens(Channel& channel, const TcpConnection& connection, const Worker&
   return lacks != channel.lacks_tokens.exchange(lacks);
 }
 
-bool Serve(Channel& channel, Worker& worker, Nanos now) {
+struct Served {
+  bool busy = false;    // Frags went one way or the other.
+  bool pushed = false;  // Frags wait that did not before.
+};
+
+Served Serve(Channel& channel, Worker& worker, Nanos now) {
   const bool returned = TakeReturned(channel, worker, now);
   TcpConnection* connection = worker.engine().Find(channel.handle().id);
-  if (connection == nullptr) return returned;
+  if (connection == nullptr) return {.busy = returned};
   const bool pushed = PushReceived(channel, *connection, worker, now);
   bool ended = false;
   if (!channel.ended.load(std::memory_order_relaxed) && connection->receiver.in_order().empty() &&
@@ -80,22 +85,26 @@ bool Serve(Channel& channel, Worker& worker, Nanos now) {
   bool news = HasNews(channel, *connection) || pushed || ended;
   news |= NoteTokens(channel, *connection, worker);
   if (news) channel.Announce();
-  return returned || pushed;
+  return {.busy = returned || pushed, .pushed = pushed};
 }
 
 }  // namespace
 
 bool StackSession::AfterRun(Worker& worker, Nanos now) {
   bool any = false;
+  // Frags may be pushed long after their bytes were news: when the first Recv() asks for them.
+  bool news = false;
   for (const std::shared_ptr<Channel>& channel : channels_[worker.queue()]) {
-    any |= Serve(*channel, worker, now);
+    const Served served = Serve(*channel, worker, now);
+    any |= served.busy;
+    news |= served.pushed;
   }
   any |= worker_fences_[worker.queue()]->Poll(
              [&](std::span<const Frag> frags) { ReleaseHere(frags, worker, now); }) != 0;
   // Releases and reads may have opened windows.
   worker.Flush(now);
   const bool drained = draining_.load(std::memory_order_relaxed) && worker.drained();
-  if (!worker.engine().changed().empty() || worker.gone() || drained) {
+  if (news || !worker.engine().changed().empty() || worker.gone() || drained) {
     worker.engine().ClearChanged();
     news_.Raise();
   }

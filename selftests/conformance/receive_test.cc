@@ -124,28 +124,26 @@ TEST_P(ReceiveTest, ReadTakesAWholeBoundStreamToHostMemory) {
 
 TEST_P(ReceiveTest, TheDescriptorTellsOfAConnectionAndOfItsBytes) {
   const std::unique_ptr<Listener> listener = Listen();
-  const auto news = [&] {
+  // What Drive() has seen is no news any more, so it is asked for between Drive() and the wait.
+  const auto await = [&](const auto& ask) {
     session_->Drive();
-    pollfd polled{session_->fd(), POLLIN, 0};
-    return ::poll(&polled, 1, kPatience / kMillisecond) == 1;
+    auto answer = ask();
+    while (absl::IsDeadlineExceeded(answer.status())) {
+      pollfd news{session_->fd(), POLLIN, 0};
+      EXPECT_EQ(::poll(&news, 1, kPatience / kMillisecond), 1) << "the descriptor does not tell";
+      if (HasFailure()) break;
+      session_->Drive();
+      answer = ask();
+    }
+    return answer;
   };
   Peer peer = world_->Connect(listener->port());
-  absl::StatusOr<std::unique_ptr<Connection>> accepted = listener->Accept(0);
-  while (absl::IsDeadlineExceeded(accepted.status())) {
-    ASSERT_TRUE(news()) << "the descriptor does not tell of a connection";
-    session_->Drive();
-    accepted = listener->Accept(0);
-  }
+  const auto accepted = await([&] { return listener->Accept(0); });
   ASSERT_TRUE(accepted.ok()) << accepted.status();
   ASSERT_TRUE(Await(peer, POLLOUT));
   PeerSends(peer, {.seed = 7, .bytes = 100});
   std::array<Frag, 4> frags;
-  absl::StatusOr<size_t> count = (*accepted)->Recv(frags, 0);
-  while (absl::IsDeadlineExceeded(count.status())) {
-    ASSERT_TRUE(news()) << "the descriptor does not tell of bytes";
-    session_->Drive();
-    count = (*accepted)->Recv(frags, 0);
-  }
+  const auto count = await([&] { return (*accepted)->Recv(frags, 0); });
   ASSERT_TRUE(count.ok()) << count.status();
   Release(**accepted, std::span(frags).first(*count));
 }
