@@ -40,16 +40,21 @@ void KernelBinding::GiveBack(const KernelTokens::Returned& returned) {
   tokens_.GiveBack(returned,
                    [&socket](uint32_t start, uint32_t count) { socket.returns.Add(start, count); });
   --socket.held_frags;
-  if (std::exchange(socket.returning, true)) return;
-  returning_.push_back(returned.socket);
+  ListReturning(returned.socket);
 }
 
-// Ids of bytes that nobody gets: they go back at once.
-void KernelBinding::GiveBackPieces(Socket* socket, std::span<const KernelPiece> pieces) {
+void KernelBinding::ListReturning(uint32_t index) {
+  if (!std::exchange(sockets_[index]->returning, true)) returning_.push_back(index);
+}
+
+// Ids of bytes that nobody gets: they go back at once, or when the kernel takes them.
+void KernelBinding::GiveBackPieces(uint32_t index, std::span<const KernelPiece> pieces) {
+  Socket& socket = *sockets_[index];
   for (const KernelPiece& piece : pieces) {
-    if (!piece.linear) socket->returns.Add(piece.token, 1);
+    if (!piece.linear) socket.returns.Add(piece.token, 1);
   }
-  socket->returns.Flush();
+  socket.returns.Flush();
+  if (!socket.returns.empty()) ListReturning(index);
 }
 
 void KernelBinding::FlushReleases() {
@@ -91,20 +96,14 @@ bool KernelBinding::AddSocket(int socket) {
   return true;
 }
 
-KernelBinding::Socket* KernelBinding::Find(int socket, uint32_t* index) {
-  const auto found = by_fd_.find(socket);
-  if (found == by_fd_.end()) return nullptr;
-  *index = found->second;
-  return sockets_[found->second].get();
-}
-
 void KernelBinding::TakeSocket(UniqueFd socket) {
   const std::lock_guard<std::mutex> lock(mutex_);
   FlushLocked();
-  uint32_t index = 0;
-  Socket* const found = Find(socket.get(), &index);
-  if (found == nullptr) return;  // And is closed: the binding has ended before.
-  by_fd_.erase(socket.get());
+  const auto listed = by_fd_.find(socket.get());
+  if (listed == by_fd_.end()) return;  // And is closed: the binding has ended before.
+  const uint32_t index = listed->second;
+  Socket* const found = sockets_[index].get();
+  by_fd_.erase(listed);
   if (found->held_frags == 0 && found->returns.empty()) {
     sockets_[index].reset();
     return;

@@ -115,7 +115,7 @@ class KernelBinding {
 
   // Receiving: kernel_receive.cc.
   std::optional<Received> CannotReceive() const;
-  Message ReceiveMessage(Socket* socket, uint64_t bytes_max, size_t pieces_max);
+  Message ReceiveMessage(uint32_t index, uint64_t bytes_max, size_t pieces_max);
   ssize_t CallReceive(int socket, std::span<uint8_t> room, size_t pieces_max, msghdr* message);
   std::optional<absl::Status> WhatIsWrong(const ControlReading& reading,
                                           std::span<const KernelPiece> pieces) const;
@@ -127,9 +127,9 @@ class KernelBinding {
   void SyncForReading(bool begin) const;
   void CountBytes(const Message& message, bool read_back);
 
-  Socket* Find(int socket, uint32_t* index);
   void GiveBack(const KernelTokens::Returned& returned);
-  void GiveBackPieces(Socket* socket, std::span<const KernelPiece> pieces);
+  void GiveBackPieces(uint32_t index, std::span<const KernelPiece> pieces);
+  void ListReturning(uint32_t index);
   void FlushLocked();
   void CloseIfDone(uint32_t index);
 

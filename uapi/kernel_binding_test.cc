@@ -380,6 +380,22 @@ TEST_F(KernelBindingTest, AConnectionThatLeavesBytesUnreadIsReset) {
   ReleaseAll();
 }
 
+TEST_F(KernelBindingTest, TokensThatTheKernelDoesNotTakeAtOnceKeepTheSocketToo) {
+  UniqueFd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const int number = file.get();
+  ASSERT_TRUE(binding_->AddSocket(number));
+  kernel_.Devmem(number, 0, kPage);
+  kernel_.dontneed_error = ENOMEM;
+  std::array<uint8_t, 100> bytes;
+  EXPECT_EQ(binding_->Read(number, bytes).bytes, bytes.size());
+  binding_->TakeSocket(std::move(file));
+  EXPECT_EQ(::fcntl(number, F_GETFD), FD_CLOEXEC);
+  kernel_.dontneed_error = 0;
+  binding_->FlushReleases();
+  EXPECT_EQ(::fcntl(number, F_GETFD), -1);
+  EXPECT_EQ(kernel_.tokens_out(number), 0u);
+}
+
 TEST_F(KernelBindingTest, ClosingReturnsEveryTokenAndResetsTheConnections) {
   kernel_.Devmem(kSocket, 0, 20 * kPage);
   ASSERT_TRUE(binding_->AddSocket(kOther));

@@ -37,10 +37,9 @@ Received KernelBinding::Receive(int socket, std::span<Frag> frags) {
   if (std::optional<Received> cannot = CannotReceive()) return *std::move(cannot);
   const size_t frags_max = std::min<size_t>({frags.size(), kControlMessagesMax, tokens_.room()});
   if (frags_max == 0) return {.outcome = Outcome::kNoTokens};
-  uint32_t index = 0;
-  Socket* const from = Find(socket, &index);
+  const uint32_t index = by_fd_.at(socket);
   const uint64_t held = uint64_t{tokens_.used()} * kKernelNetIovBytes;
-  const Message message = ReceiveMessage(from, setup_.held_bytes_max - held, frags_max);
+  const Message message = ReceiveMessage(index, setup_.held_bytes_max - held, frags_max);
   if (message.instead.has_value()) {
     room_.End();
     return *message.instead;
@@ -62,13 +61,12 @@ Received KernelBinding::Read(int socket, std::span<uint8_t> bytes) {
         "the processor cannot map this binding's memory, so that nothing of it can be "
         "read to host memory: use Recv(), and the device");
   }
-  uint32_t index = 0;
-  Socket* const from = Find(socket, &index);
-  const Message message = ReceiveMessage(from, bytes.size(), kControlMessagesMax);
+  const uint32_t index = by_fd_.at(socket);
+  const Message message = ReceiveMessage(index, bytes.size(), kControlMessagesMax);
   room_.End();
   if (message.instead.has_value()) return *message.instead;
   CopyOut(message, bytes);
-  GiveBackPieces(from, message.pieces);
+  GiveBackPieces(index, message.pieces);
   CountBytes(message, true);
   return {.outcome = Outcome::kBytes, .bytes = message.bytes};
 }
@@ -85,8 +83,9 @@ std::optional<Received> KernelBinding::CannotReceive() const {
                              " that may be (BindOptions::held_bytes_max)"));
 }
 
-KernelBinding::Message KernelBinding::ReceiveMessage(Socket* socket, uint64_t bytes_max,
+KernelBinding::Message KernelBinding::ReceiveMessage(uint32_t index, uint64_t bytes_max,
                                                      size_t pieces_max) {
+  const int socket = sockets_[index]->fd;
   const std::span<uint8_t> room = room_.Begin(static_cast<uint32_t>(pieces_max));
   if (room.empty()) {
     shared_.stats->receive_starved.Add(1);
@@ -94,8 +93,8 @@ KernelBinding::Message KernelBinding::ReceiveMessage(Socket* socket, uint64_t by
   }
   pieces_max = std::min<size_t>(pieces_max, room_.granted());
   msghdr header{};
-  const ssize_t got = CallReceive(
-      socket->fd, room.first(std::min<uint64_t>(room.size(), bytes_max)), pieces_max, &header);
+  const ssize_t got = CallReceive(socket, room.first(std::min<uint64_t>(room.size(), bytes_max)),
+                                  pieces_max, &header);
   if (got == 0) return {.instead = Received{.outcome = Outcome::kEnd}};
   if (got < 0) return {.instead = ExplainError(static_cast<int>(-got))};
   const auto bytes = static_cast<size_t>(got);
@@ -106,8 +105,8 @@ KernelBinding::Message KernelBinding::ReceiveMessage(Socket* socket, uint64_t by
   }
   if (const std::optional<absl::Status> wrong = WhatIsWrong(reading, pieces)) {
     shared_.kernel_stats->control_damaged.Add(1);
-    GiveBackPieces(socket, pieces);
-    shared_.calls->EndStream(socket->fd, true);
+    GiveBackPieces(index, pieces);
+    shared_.calls->EndStream(socket, true);
     return {.instead = Broken(*wrong)};
   }
   return {.instead = std::nullopt,
