@@ -92,8 +92,8 @@ class LabTest(unittest.TestCase):
         self.assertEqual([one["zombie"] for one in pools], [False, False])
 
     def test_refusals_tell_cause_and_fix(self):
-        for name, cause in (("bind without setup", "tcp-data-split"), ("bind again", "bound"),
-                            ("bind queue 0", "queue 0"),
+        for name, cause in (("bind without setup", "ethtool -G eth0 tcp-data-split on"),
+                            ("bind again", "bound"), ("bind queue 0", "queue 0"),
                             ("unbind again", f"binding {self.binding()}")):
             with self.subTest(name):
                 error = self.json(name, 2)["error"]
