@@ -78,8 +78,8 @@ enum class Threading { kInline, kThread };
 
 struct SessionOptions {
   // Name of the network device. The stack backend creates a TAP of this name, which goes with the
-  // session; the kernel backend receives on the NIC of this name; the copy backend has no device of
-  // its own and ignores it.
+  // session; the backends kernel and zcrx receive on the NIC of this name; the copy backend has no
+  // device of its own and ignores it.
   std::string device = "dm0";
   Backend backend = Backend::kAuto;
   // Addresses that are ours, of both families, each with an optional prefix length: "192.0.2.2/24",
@@ -101,9 +101,10 @@ struct SessionOptions {
   uint64_t host_bytes_per_queue = 8 << 20;
   uint32_t connections_max = 4096;      // Per queue.
   uint64_t window_bytes_max = 4 << 20;  // The most that one connection's peer may have in flight.
-  // How many bytes of net_iovs the frags of one binding may hold before the kernel backend stops to
-  // receive, so that the kernel closes the peer's window: the NIC's ring and what waits in sockets
-  // need the rest. 0: half of the binding.
+  // How many bytes of net_iovs the frags of one binding (zcrx: of one queue of it) may hold before
+  // the backends kernel and zcrx stop to receive, so that the kernel closes the peer's window: the
+  // NIC's ring and what waits in sockets need the rest. 0: half of the binding (zcrx: all but 4096
+  // chunks of a large one).
   uint64_t held_bytes_max = 0;
   // Record the headers of all frames of a stack session into this pcap-ng file. Empty: no
   // recording.
