@@ -104,16 +104,23 @@ class Guest:
     def wait_until_ready(self):
         """Returns when the guest's agent listens. Raises LabError with the end of the console."""
         deadline = time.monotonic() + BOOT_SECONDS_MAX
-        while self._control is None:
+        while not self._connect_all():
             self._check_alive(deadline, "boot")
-            try:
-                self._control = self._connect("control")
-            except (FileNotFoundError, ConnectionRefusedError):
-                time.sleep(0.05)
-        self._live = {name: self._connect(name) for name in ("stdout", "stderr")}
+            time.sleep(0.05)
         if self._line(deadline, "boot") != "ready":
             raise LabError(f"the guest's agent spoke out of turn; see {self.console}")
         self._ready = True
+
+    def _connect_all(self):
+        """False while QEMU has not made all the sockets."""
+        try:
+            for name in ("stdout", "stderr"):
+                if name not in self._live:
+                    self._live[name] = self._connect(name)
+            self._control = self._connect("control")
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
     def _connect(self, name):
         connection = socket.socket(socket.AF_UNIX)
@@ -189,7 +196,10 @@ class Guest:
         deadline = start + seconds_max + GRACE_SECONDS
         doing = f"'{script.strip().splitlines()[0][:60]}'"
         encoded = base64.b64encode(script.encode()).decode()
-        self._control.sendall(f"{name} {seconds_max} {encoded}\n".encode())
+        try:
+            self._control.sendall(f"{name} {seconds_max} {encoded}\n".encode())
+        except OSError:
+            raise LabError(f"the guest is gone before {doing}:\n{self.tail()}") from None
         answered, status, out_bytes, err_bytes = self._line(deadline, doing).split()
         if answered != name:
             raise LabError(f"the guest answered {answered} to {name}; see {self.console}")

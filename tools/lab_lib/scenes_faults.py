@@ -4,15 +4,15 @@ Documentation/lab.md prints: the text beside a fault is what the scene proves.""
 
 import dataclasses
 import json
-import re
 
 import network
 from common import LabError
 from observe import nothing_is_left
-from scene import ROUGH, scene
+from scene import ROUGH, Boot, scene
 from scenes_lifecycle import BACKENDS, CTL, end_endless
 from transfer import Landed, Stream
 
+CRASH = Boot("crash")
 AGAIN = "TCP sends them again; the stream is right and none of it is linear"
 
 
@@ -25,15 +25,11 @@ class Fault:
     after: tuple = ()
 
 
-EARLY = (
-    Fault(f"frames that cannot be split are dropped, {AGAIN}", "unsplittable count=40"),
-    Fault(f"frames whose headers overflow are dropped, {AGAIN}", "header-overflow count=40"),
-    Fault(f"frames with the error bit are dropped, {AGAIN}", "rx-error count=40"),
+MIDWAY = (
+    Fault(f"frames that cannot be split are dropped, {AGAIN}", "unsplittable count=10"),
+    Fault(f"frames with the error bit are dropped, {AGAIN}", "rx-error count=10"),
     Fault("interrupts that come late make the stream slow and leave it right",
           "delay-interrupts count=30 ms=20"),
-)
-
-MIDWAY = (
     Fault("a device out of buffers drops, and goes on when it has some",
           "withhold-buffers state=on", ("withhold-buffers state=off",)),
     Fault("a link that flaps pauses the stream", "link state=down", ("link state=up",)),
@@ -58,13 +54,6 @@ def _tell(lab, line):
     verb, *rest = line.split(" ", 1)
     answer = lab.nics.command(" ".join([verb, "device=0", *rest]))
     lab.expect(answer.get("ok"), f"gvnicd takes '{line}': {answer.get('error')}")
-
-
-def _counter(lab, name):
-    """A counter of eth0's device, wherever in the statistics it stands."""
-    text = json.dumps(lab.nics.command("stats")["statistics"])
-    found = re.findall(rf'"{name}": (\d+)', text)
-    return sum(map(int, found))
 
 
 def _start(lab, stream):
@@ -99,35 +88,34 @@ def _calm(lab):
     nothing_is_left(lab)
 
 
-def _register_early(backend, fault):
-    @scene(f"{backend}: {fault.title}", needs=CTL)
-    def _(lab):
-        _tell(lab, fault.before)
-        try:
-            lab.lands(Stream(backend))
-        finally:
-            _calm(lab)
+def _midway(lab, backend, fault):
+    """The stream is right although the fault strikes while it flows."""
+    stream = Stream(backend, stream_bytes=16 << 20)
+    _start(lab, stream)
+    _tell(lab, fault.before)
+    for step in fault.after:
+        lab.run("usleep 1500000")
+        if step.startswith("$"):
+            lab.check(step[1:])
+        else:
+            _tell(lab, step)
+    status, out = _finish(lab, stream, 120)
+    lab.expect(status == 0 and "{" in out, f"the receiver ends well: {out[-300:]}")
+    report = json.loads(out[out.index("{"):out.rindex("}") + 1])
+    lab.expect(report["ok"], f"the stream is right: {report.get('error')}")
+    lab.expect(Landed(report, 1).linear_bytes == 0, "none of it is linear")
 
 
 def _register_midway(backend, fault):
     @scene(f"{backend}: {fault.title}", needs=CTL, boot=ROUGH)
     def _(lab):
-        stream = Stream(backend, stream_bytes=32 << 20)
-        _start(lab, stream)
         try:
-            _tell(lab, fault.before)
-            for step in fault.after:
-                lab.run("usleep 1500000")
-                if step.startswith("$"):
-                    lab.check(step[1:])
-                else:
-                    _tell(lab, step)
-            status, out = _finish(lab, stream, 120)
-            report = json.loads(out[out.index("{"):out.rindex("}") + 1])
-            lab.expect(status == 0 and report["ok"], f"the stream is right: {out[-300:]}")
-            lab.expect(Landed(report, 1).linear_bytes == 0, "none of it is linear")
-        finally:
-            _calm(lab)
+            _midway(lab, backend, fault)
+        except LabError:
+            for line in ("clear", "link state=up"):
+                _tell(lab, line)
+            raise
+        _calm(lab)
         lab.receives_again(backend)
 
 
@@ -147,9 +135,6 @@ def _register_refusal(backend, fault):
 
 
 for _backend in BACKENDS:
-    for _fault in EARLY:
-        _register_early(_backend, _fault)
-for _backend in BACKENDS:
     for _fault in MIDWAY:
         _register_midway(_backend, _fault)
     for _fault in REFUSALS:
@@ -164,3 +149,17 @@ def _(lab):
     lab.notes["status"] = result.status
     _calm(lab)
     lab.receives_again("kernel")
+
+
+@scene("kernel: a header that overflows panics gve of Linux 7.2, and gvnicd outlives the guest",
+       needs=CTL, boot=CRASH)
+def _(lab):
+    # gve finds neither a header nor a readable payload in such a frame of a bound queue, and hands
+    # no packet at all to GRO. Where a kernel has learned to drop it, the stream is right.
+    try:
+        _midway(lab, "kernel", Fault("", "header-overflow count=10"))
+        lab.notes["outcome"] = "dropped"
+    except LabError as error:
+        lab.expect("dev_gro_receive" in str(error), f"it is the panic that is known: {error}")
+        lab.notes["outcome"] = "panic in dev_gro_receive"
+    lab.expect(lab.nics.command("stats")["ok"], "gvnicd answers")

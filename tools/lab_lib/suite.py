@@ -13,6 +13,8 @@ from common import CannotRun, LabError
 from scene import SCENES, Lab, Skip, alarms_since
 from session import Session, find_programs
 
+# Ends what a failed scene left running; each part may find nothing to do.
+CLEAR_AWAY = "killall -q -KILL ncdevmem dmsend; usleep 500000; devmemctl restore eth0"
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
@@ -91,8 +93,17 @@ class Suite:
             verdict, why = SKIPPED, str(reason)
         except LabError as error:
             verdict, why = FAILED, str(error)
+        if session.guest.alive():
+            verdict, why, seen = self._after(lab, verdict, why, seen)
+        self._tell(Outcome(one.name, verdict, time.monotonic() - start, why, lab.notes))
+        return seen
+
+    def _after(self, lab, verdict, why, seen):
+        """Reads the kernel's log, and after a failure clears away for the next scene."""
         try:
-            lines, fresh = alarms_since(session, seen)
+            if verdict == FAILED:
+                lab.run(CLEAR_AWAY)
+            lines, fresh = alarms_since(lab.session, seen)
             seen = len(lines)
             alarming = [line for line in fresh
                         if not any(text in line for text in lab.allowed_warnings)]
@@ -101,8 +112,7 @@ class Suite:
                 verdict, why = FAILED, f"the kernel warned: {alarming[0]}"
         except LabError as error:
             verdict, why = FAILED, f"{why}\n{error}".strip()
-        self._tell(Outcome(one.name, verdict, time.monotonic() - start, why, lab.notes))
-        return seen
+        return verdict, why, seen
 
     def _tell(self, outcome):
         self.outcomes.append(outcome)
