@@ -142,7 +142,7 @@ absl::StatusOr<std::vector<uint8_t>> QueryFlowRules(const FlowRuleQuery& query,
         "flow rule query ", query.operation, " into ", query.bytes_max, " bytes; queries are ",
         kQueryRules, " to ", kQueryCounts, " and need ", kQueryHeadBytes, " bytes for the head"));
   }
-  const size_t entry_bytes = query.operation == kQueryRules ? 4 + kRuleBytes : 4;
+  const size_t entry_bytes = query.operation == kQueryLocations ? 4 : 4 + kRuleBytes;
   std::vector<uint8_t> answer(kQueryHeadBytes);
   uint32_t count = 0;
   for (const MaskedRule& rule : rules.List()) {
