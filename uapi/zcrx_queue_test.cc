@@ -321,6 +321,17 @@ TEST_F(ZcrxQueueTest, BytesOfAnotherQueuesMemoryBreakTheConnectionWithTheReason)
   EXPECT_NE(broken.why.message().find("bound to another queue"), absl::string_view::npos);
 }
 
+TEST_F(ZcrxQueueTest, AnEndInGoodOrderDoesNotHideThatBytesAreMissing) {
+  Make({});
+  constexpr uint64_t kFirstRequest = uint64_t{1} << 32;
+  port_->Post(kFirstRequest, 10, IORING_CQE_F_MORE, 256 * kChunkBytes);
+  peer_.Reset();
+  const SocketQueue::Received broken = ReceiveAll();
+  EXPECT_EQ(broken.outcome, Outcome::kBroken);
+  EXPECT_NE(broken.why.message().find("which no chunk of it contains"), absl::string_view::npos)
+      << broken.why;
+}
+
 TEST_F(ZcrxQueueTest, ASocketErrorBreaksTheConnectionAfterItsBytes) {
   Make({});
   ASSERT_EQ(Send(Numbered(10)), 10u);

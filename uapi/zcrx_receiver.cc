@@ -197,7 +197,7 @@ void ZcrxReceiver::Receive(Flow& flow, const Completion& completion) {
   }
   const Piece piece = chunks_.Arrive(offset, bytes);
   flow.credited_bytes += bytes;
-  if (flow.socket < 0) {
+  if (flow.socket < 0 || flow.state != Flow::State::kOpen) {
     chunks_.Put(piece);
     return;
   }
@@ -219,6 +219,8 @@ void ZcrxReceiver::End(Flow& flow, int32_t result) {
     free_slots_.push_back(flow.slot);
     return;
   }
+  // What broke it stays the reason: an end in good order behind it would hide what is missing.
+  if (flow.state != Flow::State::kOpen) return;
   switch (-result) {
     case 0:
       // The end of the stream, unless it is the end of the credit. Where it is both, the next
