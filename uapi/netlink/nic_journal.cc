@@ -55,6 +55,13 @@ absl::Status WriteAll(int fd, const std::string& path, const std::string& line) 
   return fsync(fd) == 0 ? absl::OkStatus() : FileError("written", path, errno);
 }
 
+// A line that its writer did not finish must not become the beginning of the next one.
+void CutTornLine(int fd) {
+  off_t end = lseek(fd, 0, SEEK_END);
+  for (char last = 0; end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n';) --end;
+  if (end >= 0) (void)!ftruncate(fd, end);
+}
+
 // A new file's name is on disk once its folder is.
 void SyncFolder(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
@@ -213,8 +220,9 @@ std::vector<JournalRecord> ListJournals(const std::string& folder) {
 }
 
 absl::Status AppendUndone(const std::string& path, uint64_t stamp) {
-  const int fd = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  const int fd = open(path.c_str(), O_RDWR | O_APPEND | O_CLOEXEC);
   if (fd < 0) return FileError("written", path, errno);
+  CutTornLine(fd);
   const absl::Status written = WriteAll(fd, path, absl::StrCat("undone\t", stamp, "\n"));
   close(fd);
   return written;

@@ -49,6 +49,13 @@ void DropOfGone(const std::string& folder, const JournalSubject& subject, Restor
   }
 }
 
+// Whether a setup that lives relies on the settings of this device.
+bool IsInUse(const std::vector<JournalRecord>& records, const JournalSubject& subject) {
+  return std::any_of(records.begin(), records.end(), [&](const JournalRecord& record) {
+    return record.live && record.subject == subject;
+  });
+}
+
 void UndoOne(NicControl& control, const PendingStep& pending, RestoreReport& report) {
   const NicStep& step = pending.step.step;
   const std::string what =
@@ -69,13 +76,17 @@ RestoreReport RestoreDevice(NicControl& control, const std::string& folder,
                             const JournalSubject& subject, bool kept_too) {
   RestoreReport report;
   const std::vector<JournalRecord> records = ListJournals(folder);
+  // Under a setup that lives only the rules of dead ones may go: it has found header split and the
+  // rest as they are, and made no note of them. Whoever ends last puts them back.
+  const bool in_use = IsInUse(records, subject);
   std::vector<PendingStep> steps;
   std::vector<std::string> paths;
   for (const JournalRecord& record : records) {
     if (!IsOurs(record, subject, kept_too, report)) continue;
     paths.push_back(record.path);
     for (const JournalStep& step : record.steps) {
-      if (!step.undone) steps.push_back({&record, step});
+      const bool wanted = !in_use || step.step.kind == NicStepKind::kRule;
+      if (!step.undone && wanted) steps.push_back({&record, step});
     }
   }
   std::sort(steps.begin(), steps.end(),

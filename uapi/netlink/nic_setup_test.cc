@@ -5,6 +5,7 @@
 
 #include "uapi/netlink/nic_setup.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -355,6 +356,41 @@ TEST_F(NicSetupTest, TheLastOfTwoSetupsPutsTheSettingsBack) {
   EXPECT_EQ(nic_->rings.tcp_data_split, DataSplit::kEnabled);
   second.reset();
   EXPECT_EQ(nic_->Settings(), before);
+  EXPECT_EQ(JournalCount(), 0u);
+}
+
+TEST_F(NicSetupTest, WhatALivingSetupReliesOnIsNotPutBackUnderIt) {
+  const std::string before = nic_->Settings();
+  auto first = Applied({3});
+  auto second = Applied({2});
+  first.reset();
+  const std::string with = nic_->Settings();
+  // The first one's journal is nobody's now, and still holds the settings that the second found.
+  const auto third = Open({1});
+  ASSERT_TRUE(third.ok()) << third.status();
+  EXPECT_TRUE(Restore().undone.empty());
+  EXPECT_EQ(nic_->Settings(), with);
+  second.reset();
+  EXPECT_EQ(nic_->Settings(), before);
+  EXPECT_EQ(JournalCount(), 0u);
+}
+
+TEST_F(NicSetupTest, ALineThatACrashToreIsNotTheEndOfTheJournal) {
+  auto setup = Applied({3});
+  ASSERT_TRUE(setup->AddRule(listener_, 3).ok());
+  Crash(std::move(setup));
+  const std::string path = ListJournals(folder_).at(0).path;
+  const int fd = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  ASSERT_EQ(write(fd, "step\t99\trul", 11), 11);
+  close(fd);
+  // One step cannot be undone yet: the journal stays, and a second try reads it.
+  nic_->refuse = [](const std::string& change) {
+    return absl::StrContains(change, "rss") ? EBUSY : 0;
+  };
+  EXPECT_EQ(Restore().failed.size(), 1u);
+  ASSERT_EQ(JournalCount(), 1u);
+  nic_->refuse = [](const std::string&) { return 0; };
+  EXPECT_EQ(Restore().undone.size(), 1u);
   EXPECT_EQ(JournalCount(), 0u);
 }
 
