@@ -37,6 +37,8 @@ class ConformanceTest : public ::testing::TestWithParam<Family> {
  protected:
   // What a test waits for before it fails. Nothing takes so long, also not in an emulated machine.
   static constexpr Nanos kPatience = 120 * kSecond;
+  // How long one side is waited for before the other may go on.
+  static constexpr Nanos kTurn = 2 * kMillisecond;
   // How long nothing must happen until a test takes it that nothing more will. Where it is too
   // short on a slow machine, the test asks for less, and does not fail.
   static constexpr Nanos kQuiet = 250 * kMillisecond;
@@ -77,6 +79,23 @@ class ConformanceTest : public ::testing::TestWithParam<Family> {
   uint64_t Check(std::span<const Frag> frags, uint64_t seed, uint64_t offset) const;
   void Release(Connection& connection, std::span<const Frag> frags);
 
+  // Lets `sender` go on while `ask(deadline)`, a Recv() or a Read() of ours, finds nothing. A full
+  // socket does not say that bytes are under way: all may be here, and only the word of that not
+  // yet with the peer.
+  template <typename Ask>
+  absl::StatusOr<size_t> AskWhileSending(StreamSender& sender, const Ask& ask) {
+    const Nanos end = Soon();
+    for (;;) {
+      sender.Push();
+      const Nanos turn = sender.done() ? end : session_->Now() + kTurn;
+      const absl::StatusOr<size_t> answer = ask(turn);
+      if (!absl::IsDeadlineExceeded(answer.status()) || session_->Now() >= end) return answer;
+    }
+  }
+  absl::StatusOr<size_t> RecvWhileSending(StreamSender& sender, Connection& ours,
+                                          std::span<Frag> frags) {
+    return AskWhileSending(sender, [&](Nanos deadline) { return ours.Recv(frags, deadline); });
+  }
   // Sends a stream and receives it, each byte checked, each frag released at once.
   void Transfer(Link& link, const Stream& stream);
   // Takes the next `bytes` bytes as frags, checked, and keeps them.

@@ -75,8 +75,7 @@ TEST_P(HoldTest, AnOwnerWhoReturnsNothingMakesThePeerWaitAndLosesNothing) {
   const uint64_t goal = received_bytes + options().Scaled(8 << 20);
   std::array<Frag, 64> frags;
   while (received_bytes < goal) {
-    sender.Push();
-    const absl::StatusOr<size_t> count = link.ours->Recv(frags, Soon());
+    const absl::StatusOr<size_t> count = RecvWhileSending(sender, *link.ours, frags);
     ASSERT_TRUE(count.ok()) << count.status();
     received_bytes += Check(std::span(frags).first(*count), 1, received_bytes);
     Release(*link.ours, std::span(frags).first(*count));

@@ -65,8 +65,7 @@ TEST_P(ReceiveTest, ACallerWithRoomForOneFragGetsTheStreamFragByFrag) {
   StreamSender sender(link.peer, {.seed = 4, .bytes = kBytes});
   std::array<Frag, 1> frag;
   for (uint64_t done = 0; done < kBytes;) {
-    sender.Push();
-    const absl::StatusOr<size_t> count = link.ours->Recv(frag, Soon());
+    const absl::StatusOr<size_t> count = RecvWhileSending(sender, *link.ours, frag);
     ASSERT_TRUE(count.ok()) << count.status();
     ASSERT_EQ(*count, 1u);
     done += Check(frag, 4, done);
@@ -114,8 +113,8 @@ TEST_P(ReceiveTest, ReadTakesAWholeBoundStreamToHostMemory) {
   StreamSender sender(link.peer, {.seed = 6, .bytes = bytes});
   std::vector<uint8_t> room(10'000);
   for (uint64_t done = 0; done < bytes;) {
-    sender.Push();
-    const absl::StatusOr<size_t> got = link.ours->Read(room, Soon());
+    const absl::StatusOr<size_t> got =
+        AskWhileSending(sender, [&](Nanos deadline) { return link.ours->Read(room, deadline); });
     ASSERT_TRUE(got.ok()) << got.status();
     ASSERT_EQ(FindMismatch(6, done, std::span(room).first(*got)), std::nullopt) << done;
     done += *got;

@@ -16,8 +16,8 @@ class SteeringTest : public ConformanceTest {
     StreamSender sender(link.peer, stream);
     std::vector<uint8_t> room(64 << 10);
     for (uint64_t done = 0; done < stream.bytes;) {
-      sender.Push();
-      const absl::StatusOr<size_t> got = link.ours->Read(room, Soon());
+      const absl::StatusOr<size_t> got =
+          AskWhileSending(sender, [&](Nanos deadline) { return link.ours->Read(room, deadline); });
       ASSERT_TRUE(got.ok()) << got.status();
       ASSERT_GT(*got, 0u);
       ASSERT_EQ(FindMismatch(stream.seed, done, std::span(room).first(*got)), std::nullopt);

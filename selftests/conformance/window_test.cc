@@ -23,8 +23,7 @@ class WindowTest : public ConformanceTest {
   void TakeRest(Link& link, StreamSender& sender, uint64_t seed, uint64_t bytes) {
     std::array<Frag, 64> frags;
     for (uint64_t done = 0; done < bytes;) {
-      sender.Push();
-      const absl::StatusOr<size_t> count = link.ours->Recv(frags, Soon());
+      const absl::StatusOr<size_t> count = RecvWhileSending(sender, *link.ours, frags);
       ASSERT_TRUE(count.ok()) << count.status() << " after " << done;
       done += Check(std::span(frags).first(*count), seed, done);
       Release(*link.ours, std::span(frags).first(*count));

@@ -7,7 +7,6 @@
 
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
-#include <linux/netlink.h>
 
 #include <cstdint>
 #include <cstring>
