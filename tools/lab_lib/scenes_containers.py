@@ -36,12 +36,15 @@ ethtool -K eth0 ntuple on
 ethtool -X eth0 equal 2
 ethtool -N eth0 flow-type tcp4 dst-ip {BOX_ADDRESS} dst-port {PORT} action {NIC_QUEUE}
 ip netns attach outside 1
-ip -n {BOX} netns set outside 7
+# The pair of devices has made a number for the NIC's namespace already, as a rule.
+ip -n {BOX} netns set outside auto 2>/dev/null || true
+ip -n {BOX} netns list-id | awk '/outside/ {{print $2; exit}}' >/run/box.nsid
+[ -s /run/box.nsid ] || {{ ip -n {BOX} netns list-id; exit 1; }}
 """
 
 RECEIVE = f"""\
-ip netns exec {BOX} container_receiver nk1 $(cat /sys/class/net/eth0/ifindex) 7 {NIC_QUEUE} \
-{BOX_ADDRESS} {PORT} >/run/box.json 2>/run/box.err &
+ip netns exec {BOX} container_receiver nk1 $(cat /sys/class/net/eth0/ifindex) \
+$(cat /run/box.nsid) {NIC_QUEUE} {BOX_ADDRESS} {PORT} >/run/box.json 2>/run/box.err &
 receiver=$!
 for turn in $(seq 100); do ip netns exec {BOX} ss -Hltn | grep -q :{PORT} && break
 kill -0 $receiver || break; usleep 100000; done
