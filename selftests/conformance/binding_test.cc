@@ -125,6 +125,9 @@ TEST_P(BindingTest, ABoundPartOfARegionGetsAllBytesAndTheRestNone) {
   const uint64_t begin = options().region_bytes;
   const auto part = session_->Bind(
       *large, {.queues = {options().queues[0]}, .offset = begin, .bytes = options().region_bytes});
+  if (absl::IsFailedPrecondition(part.status()) && options().provider == "dma-heap") {
+    GTEST_SKIP() << "the kernel binds whole dma-bufs, and a heap's cannot be cut";
+  }
   ASSERT_TRUE(part.ok()) << part.status();
   binding_ = *part;
   Link link = Open();
