@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// See dmabuf_region.h. linux/dma-buf.h.
+// See dmabuf_region.h.
 #include "provider/dmabuf_region.h"
 
 #include <fcntl.h>
-#include <linux/dma-buf.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -12,34 +11,23 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "provider/dma_engine.h"
+#include "provider/dmabuf_access.h"
 #include "provider/mapped_memory.h"
 #include "provider/posix_error.h"
 
 namespace devmem {
 namespace {
 
-uint64_t SyncDirection(MapAccess access) {
-  return access == MapAccess::kReadOnly ? DMA_BUF_SYNC_READ : DMA_BUF_SYNC_RW;
-}
-
-// Tells the dma-buf that the processor has finished, once the bytes are unmapped.
+// Ends the announcement once the bytes are unmapped.
 class SyncedMapping final : public DeviceMapping {
  public:
-  SyncedMapping(void* address, size_t bytes, UniqueFd dmabuf, MapAccess access,
-                const SystemCalls& calls)
-      : DeviceMapping(address, bytes), dmabuf_(std::move(dmabuf)), access_(access), calls_(calls) {}
-
-  ~SyncedMapping() override {
-    Unmap();
-    struct dma_buf_sync end = {DMA_BUF_SYNC_END | SyncDirection(access_)};
-    // Nobody is there to tell of a failure; the kernel's own state ends with the descriptor.
-    (void)calls_.Ioctl(dmabuf_.get(), DMA_BUF_IOCTL_SYNC, &end);
-  }
+  SyncedMapping(void* address, size_t bytes, UniqueFd dmabuf, DmabufAccess access)
+      : DeviceMapping(address, bytes), dmabuf_(std::move(dmabuf)), access_(std::move(access)) {}
+  ~SyncedMapping() override { Unmap(); }
 
  private:
-  const UniqueFd dmabuf_;
-  const MapAccess access_;
-  const SystemCalls& calls_;
+  const UniqueFd dmabuf_;  // Goes after the access to it.
+  const DmabufAccess access_;
 };
 
 }  // namespace
@@ -47,18 +35,19 @@ class SyncedMapping final : public DeviceMapping {
 absl::StatusOr<MappedMemory> MapDmabuf(const SystemCalls& calls, int dmabuf, int fd,
                                        uint64_t offset, uint64_t bytes, MapAccess access) {
   UniqueFd keeper(::fcntl(dmabuf, F_DUPFD_CLOEXEC, 0));
-  struct dma_buf_sync start = {DMA_BUF_SYNC_START | SyncDirection(access)};
-  if (!keeper.valid() || calls.Ioctl(dmabuf, DMA_BUF_IOCTL_SYNC, &start) != 0) {
+  if (!keeper.valid()) {
     const int err = errno;
-    return ErrnoToStatus(err, "announcing the processor to a dma-buf (DMA_BUF_IOCTL_SYNC)");
+    return ErrnoToStatus(err, "keeping a dma-buf for its mapping");
   }
+  absl::StatusOr<DmabufAccess> announced = DmabufAccess::Begin(calls, keeper.get(), access);
+  if (!announced.ok()) return announced.status();
   const int protection = access == MapAccess::kReadOnly ? PROT_READ : PROT_READ | PROT_WRITE;
   void* const address =
       ::mmap(nullptr, bytes, protection, MAP_SHARED, fd, static_cast<off_t>(offset));
   const int err = errno;
   // From here on the end is announced in every case; nothing is unmapped where nothing is mapped.
   auto mapping = std::make_shared<SyncedMapping>(address == MAP_FAILED ? nullptr : address, bytes,
-                                                 std::move(keeper), access, calls);
+                                                 std::move(keeper), *std::move(announced));
   if (address == MAP_FAILED) {
     return ErrnoToStatus(err, absl::StrCat("mmap of ", bytes, " bytes of a dma-buf"));
   }

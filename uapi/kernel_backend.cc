@@ -84,12 +84,15 @@ absl::StatusOr<std::vector<std::shared_ptr<SocketQueue>>> KernelBackend::MakeQue
     const Binding& binding, const Region& region, Attachment& attachment, SocketStats* stats) {
   const absl::Status usable = CheckMemory(binding, region, attachment);
   if (!usable.ok()) return usable;
-  absl::StatusOr<KernelBindingSetup> setup = SetUp(binding, region);
+  // The kernel binds a whole dma-buf: a part of a region becomes one of its own.
+  const absl::StatusOr<UniqueFd> dmabuf =
+      region.ExportDmabuf(binding.range_offset(), binding.range_bytes());
+  if (!dmabuf.ok()) return dmabuf.status();
+  absl::StatusOr<KernelBindingSetup> setup = SetUp(binding, region, dmabuf->get());
   if (!setup.ok()) return setup.status();
   const absl::Status ready = nic_->SetApart(binding.queues());
   if (!ready.ok()) return ready;
-  absl::StatusOr<std::unique_ptr<RxBinding>> rx =
-      nic_->BindRx(setup->dmabuf.get(), binding.queues());
+  absl::StatusOr<std::unique_ptr<RxBinding>> rx = nic_->BindRx(dmabuf->get(), binding.queues());
   if (!rx.ok()) return rx.status();
   setup->dmabuf_id = (*rx)->id();
   absl::StatusOr<std::shared_ptr<KernelBinding>> books = KernelBinding::Create(
@@ -105,23 +108,16 @@ absl::StatusOr<std::vector<std::shared_ptr<SocketQueue>>> KernelBackend::MakeQue
 }
 
 absl::StatusOr<KernelBindingSetup> KernelBackend::SetUp(const Binding& binding,
-                                                        const Region& region) const {
-  KernelBindingSetup setup{.region_id = region.id(),
-                           .region_offset = binding.range_offset(),
-                           .bytes = binding.range_bytes(),
-                           .held_bytes_max = held_bytes_max_};
-  // The kernel binds a whole dma-buf: a part of a region becomes one of its own.
-  absl::StatusOr<UniqueFd> dmabuf =
-      region.ExportDmabuf(binding.range_offset(), binding.range_bytes());
-  if (!dmabuf.ok()) return dmabuf.status();
-  setup.dmabuf = *std::move(dmabuf);
+                                                        const Region& region, int dmabuf) const {
+  absl::StatusOr<ReadBack> read_back = ReadBack::Open(region, binding.range_offset(), dmabuf);
+  if (!read_back.ok()) return read_back.status();
   // The other half is for the NIC's ring and for what waits unread in sockets.
-  if (setup.held_bytes_max == 0) setup.held_bytes_max = setup.bytes / 2;
-  if (!region.cpu_visible()) return setup;
-  absl::StatusOr<RegionView> view = RegionView::Map(region);
-  if (!view.ok()) return view.status();
-  setup.view.emplace(*std::move(view));
-  return setup;
+  const uint64_t half = binding.range_bytes() / 2;
+  return KernelBindingSetup{.region_id = region.id(),
+                            .region_offset = binding.range_offset(),
+                            .bytes = binding.range_bytes(),
+                            .held_bytes_max = held_bytes_max_ == 0 ? half : held_bytes_max_,
+                            .read_back = *std::move(read_back)};
 }
 
 // Its queues restart on host memory. What the kernel still has of the dma-buf, in a ring or unread

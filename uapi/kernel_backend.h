@@ -63,7 +63,8 @@ class KernelBackend final : public SocketBackend {
   KernelBackend(const SessionOptions& options, absl::string_view why,
                 std::unique_ptr<KernelNic> nic, KernelCalls* calls, std::unique_ptr<HostArea> host);
 
-  absl::StatusOr<KernelBindingSetup> SetUp(const Binding& binding, const Region& region) const;
+  absl::StatusOr<KernelBindingSetup> SetUp(const Binding& binding, const Region& region,
+                                           int dmabuf) const;
 
   // A region that the NIC may read for SendBinding().
   struct SendRegion {

@@ -33,7 +33,6 @@
 #include "absl/status/statusor.h"
 #include "netmem/account.h"
 #include "netmem/frag.h"
-#include "provider/region_view.h"
 #include "provider/unique_fd.h"
 #include "uapi/host_area.h"
 #include "uapi/kernel_calls.h"
@@ -42,6 +41,7 @@
 #include "uapi/kernel_stats.h"
 #include "uapi/kernel_tokens.h"
 #include "uapi/limits.h"
+#include "uapi/read_back.h"
 #include "uapi/socket_queue.h"
 
 namespace devmem {
@@ -53,9 +53,7 @@ struct KernelBindingSetup {
   uint64_t region_offset = 0;  // Where the dma-buf begins in the region.
   uint64_t bytes = 0;          // Of the dma-buf.
   uint64_t held_bytes_max = 0;
-  UniqueFd dmabuf = {};
-  // Of the whole region, for Read(); unset where the processor cannot map it.
-  std::optional<RegionView> view = {};
+  ReadBack read_back = {};  // Of the dma-buf, for Read().
 };
 
 // What the bindings of a session share; outlives them.
@@ -123,8 +121,7 @@ class KernelBinding {
   size_t NameFrags(uint32_t socket_index, std::span<const KernelPiece> pieces,
                    std::span<Frag> frags);
   Frag NameRun(uint32_t socket_index, const KernelTokens::Run& run);
-  void CopyOut(const Message& message, std::span<uint8_t> bytes) const;
-  void SyncForReading(bool begin) const;
+  absl::Status CopyOut(const Message& message, std::span<uint8_t> bytes) const;
   void CountBytes(const Message& message, bool read_back);
 
   void GiveBack(const KernelTokens::Returned& returned);

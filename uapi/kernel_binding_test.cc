@@ -9,12 +9,14 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <numeric>
 #include <utility>
 #include <vector>
 
 #include "provider/dma_mapping.h"
+#include "provider/test_machine.h"
 #include "provider/test_region.h"
 #include "selftests/testing/fake_kernel.h"
 
@@ -57,7 +59,11 @@ class KernelBindingTest : public ::testing::Test {
                              .region_offset = kRegionOffset,
                              .bytes = kBytes,
                              .held_bytes_max = held_bytes_max};
-    setup.view.emplace(*RegionView::Map(*region_));
+    machine_.set_answer([this](int, unsigned long, void*) {
+      ++announcements_;
+      return sync_error_ == 0 ? 0 : (errno = sync_error_, -1);
+    });
+    setup.read_back = *ReadBack::Open(*region_, kRegionOffset, region_->fd(), machine_);
     binding_ = *KernelBinding::Create(
         std::move(setup),
         {.host = host_.get(), .calls = &kernel_, .stats = &stats_, .kernel_stats = &kernel_stats_});
@@ -94,6 +100,9 @@ class KernelBindingTest : public ::testing::Test {
     return {bytes.begin(), bytes.end()};
   }
 
+  TestMachine machine_;
+  uint32_t announcements_ = 0;
+  int sync_error_ = 0;
   std::unique_ptr<Region> region_;
   std::unique_ptr<HostArea> host_;
   FakeKernel kernel_;
@@ -339,6 +348,20 @@ TEST_F(KernelBindingTest, ReadCopiesOutInStreamOrderAndHoldsNothing) {
   EXPECT_EQ(read, expected);
   EXPECT_EQ(stats_.bytes_read_back.value(), 300u);
   EXPECT_EQ(kernel_.tokens_out(kSocket), 0u);
+  EXPECT_EQ(announcements_, 2u);
+}
+
+TEST_F(KernelBindingTest, BytesThatTheExporterDoesNotLetReadEndTheConnectionAndGoBack) {
+  kernel_.Devmem(kSocket, 0, kPage);
+  sync_error_ = ENOMEM;
+  std::array<uint8_t, 100> bytes;
+  const SocketQueue::Received broken = binding_->Read(kSocket, bytes);
+  EXPECT_EQ(broken.outcome, Outcome::kBroken);
+  EXPECT_EQ(broken.why.code(), absl::StatusCode::kDataLoss);
+  EXPECT_NE(broken.why.message().find("DMA_BUF_IOCTL_SYNC"), absl::string_view::npos);
+  EXPECT_TRUE(kernel_.stream(kSocket).reset);
+  EXPECT_EQ(kernel_.tokens_out(kSocket), 0u);
+  EXPECT_EQ(stats_.bytes_read_back.value(), 0u);
 }
 
 TEST_F(KernelBindingTest, ReadTakesNoMoreThanItsRoom) {

@@ -3,16 +3,12 @@
 // Receiving of the kernel backend: one recvmsg(), its control messages, and the frags or host bytes
 // that come of it.
 
-#include <linux/dma-buf.h>
-#include <sys/ioctl.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "provider/system_calls.h"
 #include "uapi/kernel_binding.h"
 
 namespace devmem {
@@ -56,17 +52,19 @@ Received KernelBinding::Read(int socket, std::span<uint8_t> bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
   FlushLocked();
   if (std::optional<Received> cannot = CannotReceive()) return *std::move(cannot);
-  if (!setup_.view.has_value()) {
-    return NoRoom(
-        "the processor cannot map this binding's memory, so that nothing of it can be "
-        "read to host memory: use Recv(), and the device");
+  if (!setup_.read_back.mapped()) {
+    return {.outcome = Outcome::kRefused, .why = setup_.read_back.Begin().status()};
   }
   const uint32_t index = by_fd_.at(socket);
   const Message message = ReceiveMessage(index, bytes.size(), kControlMessagesMax);
   room_.End();
   if (message.instead.has_value()) return *message.instead;
-  CopyOut(message, bytes);
+  const absl::Status copied = CopyOut(message, bytes);
   GiveBackPieces(index, message.pieces);
+  if (!copied.ok()) {
+    shared_.calls->EndStream(sockets_[index]->fd, true);
+    return Broken(copied);
+  }
   CountBytes(message, true);
   return {.outcome = Outcome::kBytes, .bytes = message.bytes};
 }
@@ -229,11 +227,20 @@ Frag KernelBinding::NameRun(uint32_t socket_index, const KernelTokens::Run& run)
           .token = tokens_.Name(run, socket_index)};
 }
 
-void KernelBinding::CopyOut(const Message& message, std::span<uint8_t> bytes) const {
-  const std::span<const uint8_t> device = setup_.view->bytes().subspan(setup_.region_offset);
+// The kernel has handed the bytes out and does not take them back, so one that cannot be read is
+// lost to the stream.
+absl::Status KernelBinding::CopyOut(const Message& message, std::span<uint8_t> bytes) const {
   const bool any_device = std::any_of(message.pieces.begin(), message.pieces.end(),
                                       [](const KernelPiece& piece) { return !piece.linear; });
-  if (any_device) SyncForReading(true);
+  std::optional<absl::StatusOr<ReadBack::Copy>> copy;
+  if (any_device) copy.emplace(setup_.read_back.Begin());
+  if (any_device && !copy->ok()) {
+    return absl::DataLossError(
+        absl::StrCat("bytes that were received cannot be read back: ", copy->status().message(),
+                     "; the connection was reset. Use Recv(), and the device"));
+  }
+  const std::span<const uint8_t> device =
+      any_device ? (*copy)->bytes() : std::span<const uint8_t>();
   size_t linear_done = 0;
   size_t done = 0;
   for (const KernelPiece& piece : message.pieces) {
@@ -242,15 +249,7 @@ void KernelBinding::CopyOut(const Message& message, std::span<uint8_t> bytes) co
     done += piece.bytes;
     if (piece.linear) linear_done += piece.bytes;
   }
-  if (any_device) SyncForReading(false);
-}
-
-// Whoever exports the dma-buf may have to bring the bytes to where the processor sees them. The
-// NIC's writes are not synchronised by the kernel's receive path.
-void KernelBinding::SyncForReading(bool begin) const {
-  struct dma_buf_sync sync = {.flags = DMA_BUF_SYNC_READ};
-  sync.flags |= begin ? DMA_BUF_SYNC_START : DMA_BUF_SYNC_END;
-  (void)SystemCalls::OfThisMachine().Ioctl(setup_.dmabuf.get(), DMA_BUF_IOCTL_SYNC, &sync);
+  return absl::OkStatus();
 }
 
 void KernelBinding::CountBytes(const Message& message, bool read_back) {

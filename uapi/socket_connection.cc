@@ -122,6 +122,7 @@ absl::StatusOr<size_t> SocketConnection::Deliver(const SocketQueue::Received& re
       return Break(absl::AbortedError(
           "the region was revoked while bytes were copied into it; the connection was reset"));
     case Outcome::kClosed: return Break(received.why);
+    case Outcome::kRefused: return received.why;
     case Outcome::kAway:
     case Outcome::kEmpty:
     case Outcome::kNoRoom:

@@ -45,13 +45,14 @@ class SocketQueue : public TokenOwner {
     kRevoked,   // The region was taken away; bytes were lost, so the connection must end.
     kClosed,    // The queue was unbound; `why` says by whom.
     kAway,      // The region's memory is away and cannot come back now.
+    kRefused,   // This call cannot be answered, for the reason `why`; nothing was taken.
   };
   struct Received {
     Outcome outcome = Outcome::kEmpty;
     size_t frags = 0;
     uint64_t bytes = 0;
     int error = 0;  // An errno, for kBroken.
-    // For kClosed, for kBroken where an errno says too little, and for kNoRoom.
+    // For kClosed and kRefused, for kBroken where an errno says too little, and for kNoRoom.
     absl::Status why = {};
   };
 

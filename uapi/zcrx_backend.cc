@@ -127,11 +127,10 @@ absl::StatusOr<std::shared_ptr<SocketQueue>> ZcrxBackend::MakeQueue(const Memory
                        .chunk_bytes = part.net_iov_bytes,
                        .dmabuf = memory.dmabuf(),
                        .held_bytes_max = held_bytes_max_};
-  if (region.cpu_visible()) {
-    absl::StatusOr<RegionView> view = RegionView::Map(region);
-    if (!view.ok()) return view.status();
-    setup.view.emplace(*std::move(view));
-  }
+  absl::StatusOr<ReadBack> read_back =
+      ReadBack::Open(region, part.region_offset, memory.area().dmabuf_fd);
+  if (!read_back.ok()) return read_back.status();
+  setup.read_back = *std::move(read_back);
   const NicPlan& plan = nic_->plan();
   // Twice as many entries as chunks: a chunk can come in two pieces on NICs with smaller buffers.
   absl::StatusOr<std::unique_ptr<ZcrxPort>> port = system_->Open(

@@ -172,24 +172,28 @@ SocketQueue::Received ZcrxQueue::Read(int socket, std::span<uint8_t> bytes) {
   ZcrxReceiver::Flow* flow = nullptr;
   if (const std::optional<Received> instead = Await(socket, &flow)) return *instead;
   if (flow->pieces.empty()) return ReadHost(*flow, bytes);
-  if (!setup_.view.has_value()) {
-    return {.outcome = Outcome::kBroken,
-            .why = absl::FailedPreconditionError(
-                "the processor cannot map the region, so Read() cannot copy from it; use Recv()")};
-  }
-  Received received{.outcome = Outcome::kBytes};
-  while (received.bytes < bytes.size() && !flow->pieces.empty()) {
-    const Piece& piece = receiver_->Front(*flow);
-    const uint32_t part = static_cast<uint32_t>(
-        std::min<uint64_t>(piece.length_bytes, bytes.size() - received.bytes));
-    const uint64_t offset = setup_.region_offset + receiver_->chunks().StartOf(piece);
-    std::memcpy(bytes.data() + received.bytes, setup_.view->bytes().data() + offset, part);
-    receiver_->Drop(*flow, part);
-    received.bytes += part;
-  }
-  shared_.stats->bytes_read_back.Add(received.bytes);
+  const absl::StatusOr<uint64_t> copied = CopyOut(*flow, bytes);
+  if (!copied.ok()) return {.outcome = Outcome::kRefused, .why = copied.status()};
+  shared_.stats->bytes_read_back.Add(*copied);
+  // Behind the copy, whose announcement has ended: from here on the NIC may write there again.
   receiver_->Refill();
-  return received;
+  return {.outcome = Outcome::kBytes, .bytes = *copied};
+}
+
+absl::StatusOr<uint64_t> ZcrxQueue::CopyOut(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes) {
+  const absl::StatusOr<ReadBack::Copy> copy = setup_.read_back.Begin();
+  if (!copy.ok()) return copy.status();
+  uint64_t done = 0;
+  while (done < bytes.size() && !flow.pieces.empty()) {
+    const Piece& piece = receiver_->Front(flow);
+    const uint32_t part =
+        static_cast<uint32_t>(std::min<uint64_t>(piece.length_bytes, bytes.size() - done));
+    std::memcpy(bytes.data() + done, copy->bytes().data() + receiver_->chunks().StartOf(piece),
+                part);
+    receiver_->Drop(flow, part);
+    done += part;
+  }
+  return done;
 }
 
 uint32_t ZcrxQueue::Drive() { return receiver_ != nullptr ? receiver_->Drive() : 0; }

@@ -21,8 +21,8 @@
 #include "netmem/account.h"
 #include "netmem/frag.h"
 #include "netmem/token_table.h"
-#include "provider/region_view.h"
 #include "uapi/host_area.h"
+#include "uapi/read_back.h"
 #include "uapi/ring/zcrx_port.h"
 #include "uapi/socket_queue.h"
 #include "uapi/socket_stats.h"
@@ -39,8 +39,7 @@ struct ZcrxQueueSetup {
   uint32_t chunk_bytes = 0;
   bool dmabuf = false;
   uint64_t held_bytes_max = 0;  // 0: what the area leaves to the NIC's ring and the sockets.
-  // Of the whole region, for Read(); unset where the processor cannot map it.
-  std::optional<RegionView> view = {};
+  ReadBack read_back = {};      // Of the area, for Read().
   std::unique_ptr<ZcrxPort> port = {};
 };
 
@@ -83,6 +82,7 @@ class ZcrxQueue final : public SocketQueue {
   Received TakeFrags(ZcrxReceiver::Flow& flow, std::span<Frag> frags);
   Received ReceiveHost(ZcrxReceiver::Flow& flow, std::span<Frag> frags);
   Received ReadHost(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes);
+  absl::StatusOr<uint64_t> CopyOut(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes);
   void OnHostReceived(ZcrxReceiver::Flow& flow, Received& received);
 
   const ZcrxQueueSetup setup_;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "provider/region_view.h"
+#include "provider/test_machine.h"
 #include "provider/test_region.h"
 #include "provider/user_mapping.h"
 #include "selftests/testing/fake_zcrx_port.h"
@@ -69,12 +70,20 @@ class ZcrxQueueTest : public testing::Test {
                                     .chunk_bytes = kChunkBytes,
                                     .dmabuf = dmabuf,
                                     .held_bytes_max = held_bytes_max,
-                                    .view = *RegionView::Map(*region_),
+                                    .read_back = ReadBackOf(dmabuf),
                                     .port = std::move(port)},
                                    {host_.get(), &stats_, &zcrx_stats_});
     ASSERT_TRUE(queue.ok()) << queue.status();
     queue_ = *std::move(queue);
     std::tie(peer_, socket_) = Connect();
+  }
+
+  ReadBack ReadBackOf(bool dmabuf) {
+    machine_.set_answer([this](int, unsigned long, void*) {
+      ++announcements_;
+      return sync_error_ == 0 ? 0 : (errno = sync_error_, -1);
+    });
+    return *ReadBack::Open(*region_, kOffset, dmabuf ? region_->fd() : -1, machine_);
   }
 
   // A peer's end and ours, which the queue knows.
@@ -120,6 +129,9 @@ class ZcrxQueueTest : public testing::Test {
 
   static constexpr uint64_t kOffset = 2 * kChunkBytes;  // Of the area in its region.
 
+  TestMachine machine_;
+  uint32_t announcements_ = 0;  // Of the processor to a dma-buf.
+  int sync_error_ = 0;
   std::unique_ptr<Region> region_;
   std::optional<UserMapping> mapping_;
   FakeZcrxPort::Record record_;
@@ -365,6 +377,24 @@ TEST_F(ZcrxQueueTest, ReadCopiesBackAndReturnsWhatItHasRead) {
   ASSERT_EQ(queue_->Read(socket_, bytes).bytes, 5000u);
   EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), sent.begin() + 5000));
   EXPECT_EQ(stats_.bytes_read_back.value(), 10'000u);
+  EXPECT_EQ(announcements_, 0u);
+}
+
+TEST_F(ZcrxQueueTest, ReadOfADmabufIsAnnouncedAndARefusalTakesNothing) {
+  Make({.packed = true}, 256, true);
+  const std::vector<uint8_t> sent = Numbered(5000);
+  ASSERT_EQ(Send(sent), sent.size());
+  std::vector<uint8_t> bytes(1000);
+  ASSERT_EQ(queue_->Read(socket_, bytes).bytes, 1000u);
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), sent.begin()));
+  EXPECT_EQ(announcements_, 2u);
+  sync_error_ = ENOMEM;
+  const SocketQueue::Received refused = queue_->Read(socket_, bytes);
+  EXPECT_EQ(refused.outcome, Outcome::kRefused);
+  EXPECT_NE(refused.why.message().find("DMA_BUF_IOCTL_SYNC"), absl::string_view::npos);
+  EXPECT_EQ(announcements_, 3u);
+  EXPECT_EQ(ReceiveAll().outcome, Outcome::kEmpty);
+  EXPECT_EQ(landed_, std::vector<uint8_t>(sent.begin() + 1000, sent.end()));
 }
 
 TEST_F(ZcrxQueueTest, AConnectionThatGoesGivesBackWhatNobodyTook) {
