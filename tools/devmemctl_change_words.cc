@@ -49,7 +49,8 @@ Examples:
 
 constexpr char kRestoreFooter[] =
     R"(Undoes what `devmemctl setup`, or a program of devmem that died, left behind. What a running
-program uses, and what somebody changed since, is left alone and told.
+program uses, and what somebody changed since, is left alone and told, as is each journal that
+cannot be read, with what to do. Exits with 0 only if nothing is left to undo.
 
 Examples:
   devmemctl restore                   # every NIC of this network namespace

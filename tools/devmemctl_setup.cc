@@ -46,9 +46,7 @@ CommandOutcome RestoreNic(const DevmemctlOptions& options) {
   const absl::StatusOr<RestoreReport> report = RestoreNics({.device = options.device});
   if (!report.ok()) return Refuse(options, ExitCodeOf(report.status()), report.status());
   CommandOutcome outcome;
-  if (!report->failed.empty()) {
-    outcome.exit_code = report->undone.empty() ? kCtlRefused : kCtlPartly;
-  }
+  outcome.exit_code = RestoreExitCode(*report);
   outcome.output = options.json ? FormatJson(options, RestoreToJson(*report, outcome.exit_code))
                                 : RestoreText(*report);
   return outcome;

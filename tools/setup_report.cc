@@ -67,17 +67,27 @@ std::string RestoreText(const RestoreReport& report) {
   std::string text;
   AppendEach("undone", report.undone, &text);
   AppendEach("left", report.skipped, &text);
+  AppendEach("in use", report.in_use, &text);
   AppendEach("failed", report.failed, &text);
   return text.empty() ? "nothing to restore\n" : text;
+}
+
+int RestoreExitCode(const RestoreReport& report) {
+  if (report.complete()) return kCtlOk;
+  return report.undone.empty() ? kCtlRefused : kCtlPartly;
 }
 
 JsonObject RestoreToJson(const RestoreReport& report, int exit_code) {
   JsonObject json;
   json.Texts("undone", report.undone).Texts("left", report.skipped);
-  if (!report.failed.empty()) {
+  if (!report.in_use.empty()) json.Texts("in_use", report.in_use);
+  if (!report.failed.empty()) json.Texts("failed", report.failed);
+  if (!report.complete()) {
+    std::vector<std::string> all = report.in_use;
+    all.insert(all.end(), report.failed.begin(), report.failed.end());
     JsonObject error;
-    error.Text("kind", ExitWord(exit_code)).Text("message", absl::StrJoin(report.failed, "; "));
-    json.Texts("failed", report.failed).Object("error", std::move(error));
+    error.Text("kind", ExitWord(exit_code)).Text("message", absl::StrJoin(all, "; "));
+    json.Object("error", std::move(error));
   }
   return json;
 }

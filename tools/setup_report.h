@@ -18,6 +18,8 @@ std::string PlanText(const NicPlan& plan, bool applied);
 JsonObject PlanToJson(const NicPlan& plan, bool applied);
 
 std::string RestoreText(const RestoreReport& report);
+// kCtlOk only where every journal that was asked for is done with.
+int RestoreExitCode(const RestoreReport& report);
 // With `error` where something could not be put back; `exit_code` is the program's.
 JsonObject RestoreToJson(const RestoreReport& report, int exit_code);
 

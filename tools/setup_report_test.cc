@@ -73,18 +73,25 @@ TEST(SetupReportTest, WhatCannotBePutBackIsAnErrorBesideWhatWas) {
   RestoreReport report;
   EXPECT_EQ(RestoreText(report), "nothing to restore\n");
   EXPECT_EQ(RestoreToJson(report, kCtlOk).ToString(), R"({"undone":[],"left":[]})");
+  EXPECT_EQ(RestoreExitCode(report), kCtlOk);
+  report.in_use = {"eth3: process 77 uses it"};
+  EXPECT_EQ(RestoreExitCode(report), kCtlRefused);
   report.undone = {"eth1: tcp-data-split is off again"};
-  report.skipped = {"eth2: process 77 uses it"};
+  EXPECT_EQ(RestoreExitCode(report), kCtlPartly);
+  report.skipped = {"eth2: is in another network namespace"};
   report.failed = {"eth1: the RSS table was changed since"};
   EXPECT_EQ(RestoreText(report),
             "undone: eth1: tcp-data-split is off again\n"
-            "left: eth2: process 77 uses it\n"
+            "left: eth2: is in another network namespace\n"
+            "in use: eth3: process 77 uses it\n"
             "failed: eth1: the RSS table was changed since\n");
   EXPECT_EQ(RestoreToJson(report, kCtlPartly).ToString(),
             R"({"undone":["eth1: tcp-data-split is off again"],)"
-            R"("left":["eth2: process 77 uses it"],)"
+            R"("left":["eth2: is in another network namespace"],)"
+            R"("in_use":["eth3: process 77 uses it"],)"
             R"("failed":["eth1: the RSS table was changed since"],)"
-            R"("error":{"kind":"partly","message":"eth1: the RSS table was changed since"}})");
+            R"("error":{"kind":"partly","message":"eth3: process 77 uses it; )"
+            R"(eth1: the RSS table was changed since"}})");
 }
 
 }  // namespace

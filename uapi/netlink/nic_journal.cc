@@ -16,18 +16,12 @@
 #include <fstream>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "uapi/netlink/limits.h"
 #include "uapi/netlink/netlink_error.h"
 #include "uapi/netlink/nic_steps.h"
 
 namespace devmem {
 namespace {
-
-constexpr char kFirstLine[] = "devmem-nic-journal 1";
-constexpr char kSuffix[] = ".journal";
 
 absl::Status FileError(absl::string_view what, const std::string& path, int error) {
   const std::string text =
@@ -71,51 +65,7 @@ void SyncFolder(const std::string& path) {
   close(fd);
 }
 
-// Takes one line into the record; false when it is of no known form.
-bool TakeLine(const std::string& line, JournalRecord& record) {
-  const std::vector<std::string> parts = absl::StrSplit(line, '\t');
-  if (parts[0] == "device" && parts.size() == 5) {
-    record.subject.device = parts[1];
-    record.subject.boot_id = parts[4];
-    return absl::SimpleAtoi(parts[2], &record.subject.ifindex) &&
-           absl::SimpleAtoi(parts[3], &record.subject.netns);
-  }
-  if (parts[0] == "owner" && parts.size() == 2) return absl::SimpleAtoi(parts[1], &record.pid);
-  if (parts[0] == "kept") {
-    record.kept = true;
-    return true;
-  }
-  uint64_t stamp = 0;
-  if (parts.size() < 2 || !absl::SimpleAtoi(parts[1], &stamp)) return false;
-  if (parts[0] == "undone") {
-    for (JournalStep& step : record.steps) step.undone = step.undone || step.stamp == stamp;
-    return true;
-  }
-  if (parts[0] != "step" || parts.size() != 6) return false;
-  const std::optional<NicStepKind> kind = ParseStepKind(parts[2]);
-  if (!kind) return false;
-  NicStep step;
-  step.kind = *kind;
-  step.name = parts[3];
-  step.before = parts[4];
-  step.after = parts[5];
-  record.steps.push_back({.stamp = stamp, .step = std::move(step), .undone = false});
-  return true;
-}
-
-bool IsLive(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool live = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  close(fd);
-  return live;
-}
-
 }  // namespace
-
-bool JournalRecord::finished() const {
-  return std::all_of(steps.begin(), steps.end(), [](const JournalStep& s) { return s.undone; });
-}
 
 absl::StatusOr<std::unique_ptr<NicJournal>> NicJournal::Create(const std::string& path,
                                                                const JournalSubject& subject) {
@@ -124,10 +74,18 @@ absl::StatusOr<std::unique_ptr<NicJournal>> NicJournal::Create(const std::string
   const int fd = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return FileError("made", path, errno);
   std::unique_ptr<NicJournal> journal(new NicJournal(path, fd));
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) return FileError("locked", path, errno);
-  const absl::Status written = journal->Write(
-      absl::StrCat(kFirstLine, "\ndevice\t", subject.device, "\t", subject.ifindex, "\t",
-                   subject.netns, "\t", subject.boot_id, "\nowner\t", getpid(), "\n"));
+  // A reader may hold it for the moment that he takes to look.
+  while (flock(fd, LOCK_EX) != 0) {
+    if (errno != EINTR) return FileError("locked", path, errno);
+  }
+  struct stat status = {};
+  if (fstat(fd, &status) != 0 || status.st_nlink == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("the journal ", path, " was deleted while it was made; try again"));
+  }
+  const absl::Status written = journal->Write(absl::StrCat(
+      kJournalMagic, kJournalVersion, "\ndevice\t", subject.device, "\t", subject.ifindex, "\t",
+      subject.netns, "\t", subject.boot_id, "\nowner\t", getpid(), "\n"));
   if (!written.ok()) return written;
   SyncFolder(path);
   return journal;
@@ -165,7 +123,7 @@ std::string DefaultJournalFolder() {
 std::string NewJournalPath(const std::string& folder, const JournalSubject& subject) {
   static std::atomic<uint32_t> counter{0};
   return absl::StrCat(folder, "/", subject.device, ".", subject.netns, ".", getpid(), ".",
-                      NanosSinceBoot(), ".", counter.fetch_add(1), kSuffix);
+                      NanosSinceBoot(), ".", counter.fetch_add(1), kJournalSuffix);
 }
 
 JournalSubject SubjectOf(absl::string_view device, uint32_t ifindex,
@@ -179,44 +137,6 @@ JournalSubject SubjectOf(absl::string_view device, uint32_t ifindex,
   std::ifstream boot("/proc/sys/kernel/random/boot_id");
   boot >> subject.boot_id;
   return subject;
-}
-
-absl::StatusOr<JournalRecord> ReadJournal(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return FileError("read", path, ENOENT);
-  std::string text(kJournalBytesMax, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(file.gcount()));
-  JournalRecord record;
-  record.path = path;
-  std::vector<std::string> lines = absl::StrSplit(text, '\n');
-  if (lines.front() != kFirstLine) {
-    return absl::DataLossError(absl::StrCat(path, " is no journal of a NIC's setup"));
-  }
-  // What follows the last line break is a line that was never finished.
-  lines.pop_back();
-  for (size_t at = 1; at < lines.size(); ++at) {
-    if (!TakeLine(lines[at], record)) {
-      return absl::DataLossError(absl::StrCat(path, " is damaged: line ", at + 1,
-                                              " is of no known form; undo what the lines before it "
-                                              "say by hand, and delete the file"));
-    }
-  }
-  record.live = IsLive(path);
-  return record;
-}
-
-std::vector<JournalRecord> ListJournals(const std::string& folder) {
-  std::vector<JournalRecord> records;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (entry.path().extension() != kSuffix) continue;
-    absl::StatusOr<JournalRecord> record = ReadJournal(entry.path().string());
-    if (record.ok()) records.push_back(*std::move(record));
-  }
-  std::sort(records.begin(), records.end(),
-            [](const JournalRecord& a, const JournalRecord& b) { return a.path < b.path; });
-  return records;
 }
 
 absl::Status AppendUndone(const std::string& path, uint64_t stamp) {

@@ -3,15 +3,13 @@
 // The journal of a NicSetup: a text file with one line for each change, on disk before the change
 // is made, so that a crash leaves what is needed to undo it. The owner holds a lock on the file for
 // as long as it lives; a file without one was left behind. Written by NicSetup, read by
-// RestoreNics() and devmemctl. Documentation/nic-setup.md has the format.
+// nic_journal_reader.h. Documentation/nic-setup.md has the format.
 
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,22 +28,10 @@ struct JournalSubject {
   friend bool operator==(const JournalSubject&, const JournalSubject&) = default;
 };
 
-struct JournalStep {
-  uint64_t stamp = 0;  // Nanoseconds since boot: orders the steps of all journals of a device.
-  NicStep step;        // Without the texts for people.
-  bool undone = false;
-};
-
-struct JournalRecord {
-  std::string path;
-  JournalSubject subject;
-  int32_t pid = 0;    // Of the owner.
-  bool kept = false;  // Left on purpose, by NicSetup::Keep().
-  bool live = false;  // Its owner is running.
-  std::vector<JournalStep> steps;
-
-  bool finished() const;  // Every step is undone.
-};
+// The first line: what it is, and the version of the format. And how the files are named.
+inline constexpr absl::string_view kJournalMagic = "devmem-nic-journal ";
+inline constexpr uint32_t kJournalVersion = 1;
+inline constexpr char kJournalSuffix[] = ".journal";
 
 class NicJournal {
  public:
@@ -80,11 +66,6 @@ std::string DefaultJournalFolder();
 std::string NewJournalPath(const std::string& folder, const JournalSubject& subject);
 JournalSubject SubjectOf(absl::string_view device, uint32_t ifindex, const std::string& netns_path);
 
-// Errors: kNotFound; kDataLoss for a file that is no journal. A torn last line is left out: its
-// change was never made.
-absl::StatusOr<JournalRecord> ReadJournal(const std::string& path);
-// All journals of a folder, in order of their names; what is no journal is left out.
-std::vector<JournalRecord> ListJournals(const std::string& folder);
 // Marks a step in a file whose owner is gone.
 absl::Status AppendUndone(const std::string& path, uint64_t stamp);
 

@@ -24,6 +24,7 @@
 #include "absl/strings/str_join.h"
 #include "uapi/netlink/netdev_client.h"
 #include "uapi/netlink/nic_control.h"
+#include "uapi/netlink/nic_journal_reader.h"
 #include "uapi/netlink/nic_restore.h"
 #include "uapi/netlink/nic_setup.h"
 #include "uapi/netlink/nic_steps.h"

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "uapi/netlink/nic_journal_reader.h"
 #include "uapi/netlink/nic_steps.h"
 
 namespace devmem {
@@ -25,8 +26,8 @@ bool IsOurs(const JournalRecord& record, const JournalSubject& subject, bool kep
   if (record.subject.device != subject.device || record.subject.netns != subject.netns)
     return false;
   if (record.live) {
-    report.skipped.push_back(absl::StrCat(record.path, ": process ", record.pid,
-                                          " is running and undoes it when it ends"));
+    report.in_use.push_back(absl::StrCat(record.path, ": process ", record.pid,
+                                         " is running and undoes it when it ends; end that first"));
     return false;
   }
   if (record.kept && !kept_too) return false;
@@ -70,6 +71,56 @@ void UndoOne(NicControl& control, const PendingStep& pending, RestoreReport& rep
   if (!marked.ok()) report.failed.emplace_back(marked.message());
 }
 
+// A journal that nobody can follow. One that its name gives to another device is not asked for.
+void TellUnread(const UnreadJournal& unread, const RestoreOptions& options, uint64_t netns,
+                RestoreReport& report) {
+  if (!options.device.empty() && !unread.device.empty() && options.device != unread.device) return;
+  if (unread.netns != 0 && unread.netns != netns) {
+    report.skipped.push_back(absl::StrCat(unread.path, ": ", unread.device,
+                                          " is in another network namespace; restore there"));
+  } else if (unread.live) {
+    report.in_use.push_back(absl::StrCat(unread.path, ": its owner is running and undoes it when ",
+                                         "it ends; end that first"));
+  } else if (absl::IsCancelled(unread.why) && RemoveTornJournal(unread.path)) {
+    report.skipped.push_back(absl::StrCat(
+        unread.path, " was interrupted while it was made, before any change, and was deleted"));
+  } else if (absl::IsInvalidArgument(unread.why)) {
+    report.skipped.emplace_back(unread.why.message());
+  } else {
+    report.failed.emplace_back(unread.why.message());
+  }
+}
+
+// Opens a device of which there are journals, and undoes them.
+void RestoreByName(const std::string& device, const std::string& folder,
+                   const RestoreOptions& options, const NicControlFactory& open,
+                   RestoreReport& report) {
+  const auto refused = [&](const absl::Status& why) {
+    report.failed.push_back(absl::StrCat(device, ": nothing was undone: ", why.message()));
+  };
+  absl::StatusOr<std::unique_ptr<NicControl>> control = open(device);
+  // A device that is gone took its settings along.
+  if (!control.ok() && !absl::IsNotFound(control.status())) return refused(control.status());
+  uint32_t ifindex = 0;
+  if (control.ok()) {
+    const absl::StatusOr<LinkInfo> link = (*control)->Link();
+    if (!link.ok()) return refused(link.status());
+    ifindex = link->ifindex;
+  }
+  const JournalSubject subject = SubjectOf(device, ifindex, options.netns_path);
+  const absl::StatusOr<DeviceLock> lock = DeviceLock::Take(folder, subject);
+  if (!lock.ok()) return refused(lock.status());
+  if (!control.ok()) return DropOfGone(folder, subject, report);
+  RestoreReport more = RestoreDevice(**control, folder, subject, options.kept_too);
+  const auto append = [](std::vector<std::string>& to, std::vector<std::string>& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  };
+  append(report.undone, more.undone);
+  append(report.skipped, more.skipped);
+  append(report.in_use, more.in_use);
+  append(report.failed, more.failed);
+}
+
 }  // namespace
 
 RestoreReport RestoreDevice(NicControl& control, const std::string& folder,
@@ -84,6 +135,11 @@ RestoreReport RestoreDevice(NicControl& control, const std::string& folder,
   for (const JournalRecord& record : records) {
     if (!IsOurs(record, subject, kept_too, report)) continue;
     paths.push_back(record.path);
+    if (record.torn) {
+      report.skipped.push_back(absl::StrCat(record.path,
+                                            ": its last line was interrupted, so that "
+                                            "change was never made"));
+    }
     for (const JournalStep& step : record.steps) {
       const bool wanted = !in_use || step.step.kind == NicStepKind::kRule;
       if (!step.undone && wanted) steps.push_back({&record, step});
@@ -109,9 +165,11 @@ absl::StatusOr<RestoreReport> RestoreNics(const RestoreOptions& options,
                                           const NicControlFactory& open) {
   const std::string folder = options.folder.empty() ? DefaultJournalFolder() : options.folder;
   const uint64_t netns = SubjectOf("", 0, options.netns_path).netns;
+  const absl::StatusOr<JournalListing> listing = ListJournalFolder(folder);
+  if (!listing.ok()) return listing.status();
   RestoreReport report;
   std::set<std::string> devices;
-  for (const JournalRecord& record : ListJournals(folder)) {
+  for (const JournalRecord& record : listing->journals) {
     const std::string& device = record.subject.device;
     if (!options.device.empty() && options.device != device) continue;
     if (record.subject.netns == netns) {
@@ -121,26 +179,8 @@ absl::StatusOr<RestoreReport> RestoreNics(const RestoreOptions& options,
                                             " is in another network namespace; restore there"));
     }
   }
-  for (const std::string& device : devices) {
-    absl::StatusOr<std::unique_ptr<NicControl>> control = open(device);
-    // A device that is gone took its settings along.
-    const uint32_t ifindex = control.ok() ? (*control)->Link()->ifindex : 0;
-    if (!control.ok() && !absl::IsNotFound(control.status())) return control.status();
-    const JournalSubject subject = SubjectOf(device, ifindex, options.netns_path);
-    const absl::StatusOr<DeviceLock> lock = DeviceLock::Take(folder, subject);
-    if (!lock.ok()) return lock.status();
-    if (!control.ok()) {
-      DropOfGone(folder, subject, report);
-      continue;
-    }
-    RestoreReport more = RestoreDevice(**control, folder, subject, options.kept_too);
-    const auto append = [](std::vector<std::string>& to, std::vector<std::string>& from) {
-      to.insert(to.end(), from.begin(), from.end());
-    };
-    append(report.undone, more.undone);
-    append(report.skipped, more.skipped);
-    append(report.failed, more.failed);
-  }
+  for (const UnreadJournal& unread : listing->unread) TellUnread(unread, options, netns, report);
+  for (const std::string& device : devices) RestoreByName(device, folder, options, open, report);
   return report;
 }
 

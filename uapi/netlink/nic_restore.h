@@ -18,10 +18,15 @@
 
 namespace devmem {
 
+// One sentence for each step or journal.
 struct RestoreReport {
-  std::vector<std::string> undone;   // One sentence for each step that was put back.
-  std::vector<std::string> skipped;  // Journals that were left, and why.
-  std::vector<std::string> failed;   // Steps that could not be put back, and why.
+  std::vector<std::string> undone;   // Steps that were put back.
+  std::vector<std::string> skipped;  // Journals in which nothing of this namespace is left to do.
+  std::vector<std::string> in_use;   // Journals whose owner is running.
+  std::vector<std::string> failed;   // Steps and journals that could not be put back; what to do.
+
+  // Whether every NIC that was asked for is as it was.
+  bool complete() const { return in_use.empty() && failed.empty(); }
 };
 
 struct RestoreOptions {
@@ -36,7 +41,9 @@ using NicControlFactory =
 
 // Undoes every journal of the folder that belongs to this namespace and that no running process
 // owns. A journal whose steps are all undone is deleted; so is one of an earlier boot, or of a
-// device that is gone, whose settings went with it. Errors: those of opening the kernel.
+// device that is gone, whose settings went with it. What cannot be read, or belongs to a device
+// that cannot be opened, is named in the report, and the others are undone all the same. Errors:
+// those of ListJournalFolder().
 absl::StatusOr<RestoreReport> RestoreNics(const RestoreOptions& options);
 absl::StatusOr<RestoreReport> RestoreNics(const RestoreOptions& options,
                                           const NicControlFactory& open);

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "uapi/netlink/nic_control.h"
 #include "uapi/netlink/nic_journal.h"
+#include "uapi/netlink/nic_journal_reader.h"
 #include "uapi/netlink/nic_planner.h"
 #include "uapi/netlink/nic_restore.h"
 #include "uapi/netlink/nic_steps.h"
