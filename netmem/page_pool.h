@@ -88,13 +88,18 @@ class PagePool {
   // than `bytes`, `out` is too short or `bytes` is 0: nothing is taken then. A piece of no bytes
   // would touch no netmem, so there is none.
   uint32_t Take(uint32_t bytes, std::span<Piece> out) {
-    const Run& run = window_[window_first_];
-    if (bytes < run.bytes && bytes != 0 && !out.empty()) [[likely]] {
-      out[0] = TakeFromFrontRun(bytes);
-      ++stats_.alloc_fast;
+    if (!out.empty() && TakeOne(bytes, &out[0])) [[likely]]
       return 1;
-    }
     return TakeAcrossRuns(bytes, out);
+  }
+  // The same where the front run alone has more than `bytes`, so that one piece does, as nearly
+  // always. False, and nothing is taken: Take() finds out.
+  bool TakeOne(uint32_t bytes, Piece* out) {
+    if (bytes >= window_[window_first_].bytes || bytes == 0) [[unlikely]]
+      return false;
+    *out = TakeFromFrontRun(bytes);
+    ++stats_.alloc_fast;
+    return true;
   }
 
   // Hands out one whole net_iov, for rings that post chunk by chunk, or a null reference when every

@@ -98,12 +98,24 @@ FlowMatcher::FlowMatcher(std::vector<FlowRule> rules) : rules_(std::move(rules))
     if (std::find(masks_.begin(), masks_.end(), mask) == masks_.end()) masks_.push_back(mask);
     if ((mask & kMaskLocal) != 0) looked_[0] = looked_[1] = UINT64_MAX;
     if ((mask & kMaskRemote) != 0) looked_[2] = looked_[3] = UINT64_MAX;
-    if ((mask & kMaskLocalPort) != 0) looked_[4] |= uint64_t{0xffff} << 16;
-    if ((mask & kMaskRemotePort) != 0) looked_[4] |= 0xffff;
+    if ((mask & kMaskLocalPort) != 0) looked_[4] |= FlowKey{.local_port = 0xffff}.ports();
+    if ((mask & kMaskRemotePort) != 0) looked_[4] |= FlowKey{.remote_port = 0xffff}.ports();
     size_t slot = HashFlow(FieldsOf(rules_[index].match), mask) & (table_.size() - 1);
     while (table_[slot] != 0) slot = (slot + 1) & (table_.size() - 1);
     table_[slot] = index + 1;
   }
+  last_rule_ = MatchSlow(FlowKey{});
+}
+
+// Looks the flow up among the answers before the last one, then in the table.
+void FlowMatcher::Remember(const FlowKey& flow) {
+  const Looked looked = LookedAt(flow);
+  Cached& cached = cache_[CacheSlot(looked)];
+  if (!cached.valid || cached.looked != looked) [[unlikely]] {
+    cached = {looked, MatchSlow(flow), true};
+  }
+  last_ = looked;
+  last_rule_ = cached.rule;
 }
 
 int32_t FlowMatcher::Probe(uint32_t mask, const FlowKey& fields) const {

@@ -63,14 +63,12 @@ class FlowMatcher {
   explicit FlowMatcher(std::vector<FlowRule> rules);
 
   // The rule for a flow, or nullptr. Remembers the last answers, so that a run of frames of few
-  // flows costs one comparison each. The rule lives until the matcher is assigned to.
+  // flows, or of any flows that the rules do not tell apart, costs one comparison each. The rule
+  // lives until the matcher is assigned to.
   const FlowRule* Match(const FlowKey& flow) {
-    const Looked looked = LookedAt(flow);
-    Cached& cached = cache_[CacheSlot(looked)];
-    if (!cached.valid || cached.looked != looked) [[unlikely]] {
-      cached = {looked, MatchSlow(flow), true};
-    }
-    return cached.rule < 0 ? nullptr : &rules_[static_cast<uint32_t>(cached.rule)];
+    if (!LooksLikeLast(flow)) [[unlikely]]
+      Remember(flow);
+    return last_rule_ < 0 ? nullptr : &rules_[static_cast<uint32_t>(last_rule_)];
   }
   bool empty() const { return rules_.empty(); }
 
@@ -79,11 +77,20 @@ class FlowMatcher {
   // listener leaves the peer out, and then all flows of the listener look the same.
   using Looked = std::array<uint64_t, 5>;
   Looked LookedAt(const FlowKey& flow) const {
-    const uint64_t ports = uint64_t{flow.local_port} << 16 | flow.remote_port;
     return {Word(flow.local.high()) & looked_[0], Word(flow.local.low()) & looked_[1],
             Word(flow.remote.high()) & looked_[2], Word(flow.remote.low()) & looked_[3],
-            ports & looked_[4]};
+            flow.ports() & looked_[4]};
   }
+  // Whether no rule can tell the flow from the last one. Bits that no rule looks at are taken off
+  // the difference, in place of both sides.
+  bool LooksLikeLast(const FlowKey& flow) const {
+    return (((Word(flow.local.high()) ^ last_[0]) & looked_[0]) |
+            ((Word(flow.local.low()) ^ last_[1]) & looked_[1]) |
+            ((Word(flow.remote.high()) ^ last_[2]) & looked_[2]) |
+            ((Word(flow.remote.low()) ^ last_[3]) & looked_[3]) |
+            ((flow.ports() ^ last_[4]) & looked_[4])) == 0;
+  }
+  void Remember(const FlowKey& flow);
   // Keeps the compiler from loading two words at once: the parser has just stored them one by one,
   // and a wide load behind narrow stores waits for them, longer than all of the lookup takes.
   static uint64_t Word(uint64_t word) {
@@ -110,6 +117,9 @@ class FlowMatcher {
   std::vector<uint32_t> masks_;
   std::vector<uint32_t> table_;
   Looked looked_{};  // Ones where some rule looks.
+  // The last answer; at first that for a flow of zeros.
+  Looked last_{};
+  int32_t last_rule_ = -1;
   std::array<Cached, 1u << kCacheBits> cache_{};
 };
 

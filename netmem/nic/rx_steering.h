@@ -98,6 +98,13 @@ class RxSteering {
     return {.is_stray = bound};
   }
 
+  // Whether a TCP frame's payload belongs to this queue, by a rule: the verdict kSteered, if the
+  // queue is bound.
+  bool SteersHere(const FlowKey& flow) {
+    const FlowRule* const rule = matcher_.Match(flow);
+    return rule != nullptr && rule->queue == queue_;
+  }
+
  private:
   void Reload();
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Polling one queue of the in-memory wire: from a frame in the ring to a descriptor with pieces.
-// The receive path of every benchmark runs through Poll() and Deliver().
+// The receive path of every benchmark runs through Poll() and DeliverPlain().
 
 #include "netmem/nic/wire_queue.h"
 
@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "netmem/nic/wire_nic.h"
 #include "netmem/wire/checksum.h"
+#include "netmem/wire/plain_frame.h"
 #include "provider/check.h"
 #include "provider/dma_mapping.h"
 
@@ -38,14 +39,13 @@ void WireQueue::PrefetchNext() const {
   __builtin_prefetch(reinterpret_cast<const uint8_t*>(&next) + 64);
 }
 
-// Gives the frame pieces of `memory` and writes its payload there. `generation` was read before the
-// memory was found in place. False: it went, so dropped, counted.
-bool WireQueue::PlaceIn(const QueueMemory& memory, uint64_t generation, uint32_t index,
-                        RxBatch& batch, RxDescriptor& frame) {
-  const uint32_t placed =
-      AppendPieces(*memory.pool, frame.headers.payload_bytes, batch, frame, stats_);
+// Writes the frame's payload to its pieces. `generation` was read before the memory was found in
+// place. False: it went, so the frame is dropped, counted.
+bool WireQueue::Fill(const QueueMemory& memory, uint64_t generation, uint32_t index, RxBatch& batch,
+                     RxDescriptor& frame) {
   if (write_payload_) {
-    WritePieces(memory, batch.PiecesOf(frame), slots_.payload(index).first(placed));
+    const std::span<const uint8_t> payload = slots_.payload(index).first(frame.placed_bytes);
+    WritePieces(memory, batch.PiecesOf(frame), payload);
   }
   if (memory.mapping->Landed(generation) &&
       (!memory.mapping->any_away() || IsHome(memory, batch.PiecesOf(frame)))) [[likely]]
@@ -62,7 +62,8 @@ bool WireQueue::Place(const WireSlot& slot, uint32_t index, RxBatch& batch, RxDe
     memory = nullptr;
   } else if (frame.headers.payload_bytes > 0) {
     const uint64_t generation = steered ? generation_ : host_.mapping->generation();
-    if (!PlaceIn(*memory, generation, index, batch, frame)) return false;
+    AppendPieces(*memory->pool, frame.headers.payload_bytes, batch, frame, stats_);
+    if (!Fill(*memory, generation, index, batch, frame)) return false;
   }
   const bool to_sum = slot.suspect && !checksum_offload_ && frame.headers.kind == FrameKind::kTcp;
   if (to_sum && !SummedChecksumIsRight(memory, index, batch, frame)) [[unlikely]] {
@@ -77,6 +78,34 @@ bool WireQueue::Place(const WireSlot& slot, uint32_t index, RxBatch& batch, RxDe
   } else {
     stats_.elsewhere_bytes.Add(frame.headers.payload_bytes);
   }
+  return true;
+}
+
+// Whether the posted window of the binding can be written now. A look at the mapping's own numbers
+// as a rule: while they stay, and nothing is evicted, what was in place is.
+bool WireQueue::InPlace() {
+  const DmaMapping& mapping = *device_.mapping;
+  return (mapping.generation() == generation_ && !mapping.any_away()) ||
+         WindowIsInPlace(device_, &generation_);
+}
+
+// The frame that nearly all are on a bound queue: plain TCP over IPv4 that a rule sends here, with
+// payload that fits into the front run of the window. False: Deliver() takes it.
+bool WireQueue::DeliverPlain(const WireSlot& slot, RxBatch& batch, RxDescriptor& frame) {
+  if (slot.cut || slot.suspect ||
+      !ParsePlainFrame(slot.header, slot.header_bytes, slot.frame_bytes, &frame.headers) ||
+      frame.headers.header_bytes != slot.header_bytes ||
+      !steering_.SteersHere(frame.headers.flow) ||
+      !device_.pool->TakeOne(frame.headers.payload_bytes, &batch.pieces[batch.piece_count])) {
+    return false;
+  }
+  frame.header = {slot.header, slot.header_bytes};
+  frame.first_piece = static_cast<uint16_t>(batch.piece_count++);
+  frame.piece_count = 1;
+  frame.segment_count = slot.segment_count;
+  frame.rx_class = RxClass::kSteered;
+  frame.target_queue = 0;
+  frame.placed_bytes = frame.headers.payload_bytes;
   return true;
 }
 
@@ -125,9 +154,11 @@ uint32_t WireQueue::Poll(RxBatch& batch) {
   batch.frame_count = 0;
   batch.piece_count = 0;
   const uint32_t first = head_;
+  const bool is_bound = bound();
   uint64_t payload_bytes = 0;
+  uint64_t plain_bytes = 0;  // Of these: delivered by DeliverPlain().
   while (head_ != tail_ && HasRoomForFrame(batch)) {
-    if (bound() && !WindowIsInPlace(device_, &generation_)) [[unlikely]] {
+    if (is_bound && !InPlace()) [[unlikely]] {
       waits_for_memory_ = true;
       break;
     }
@@ -137,17 +168,25 @@ uint32_t WireQueue::Poll(RxBatch& batch) {
     if (payload_bytes + slot.frame_bytes > kBatchPayloadBytesMax && batch.frame_count > 0) break;
     ++head_;
     PrefetchNext();
-    if (Deliver(index, batch)) [[likely]] {
-      payload_bytes += batch.frames[batch.frame_count].headers.payload_bytes;
-      ++batch.frame_count;
-      delivered_[delivered_count_++] = index;
-    } else {
+    RxDescriptor* next = &batch.frames[batch.frame_count];
+    asm("" : "+r"(next));  // Kept, rather than worked out again for each field.
+    RxDescriptor& frame = *next;
+    const bool is_plain = is_bound && DeliverPlain(slot, batch, frame);
+    if (!(is_plain ? Fill(device_, generation_, index, batch, frame) : Deliver(index, batch)))
+        [[unlikely]] {
       slots_.Free(index);
+      continue;
     }
+    const uint32_t bytes = frame.headers.payload_bytes;
+    payload_bytes += bytes;
+    if (is_plain) plain_bytes += bytes;
+    ++batch.frame_count;
+    delivered_[delivered_count_++] = index;
   }
   ++stats_.polls;
   stats_.frames.Add(head_ - first);
   stats_.payload_bytes.Add(payload_bytes);
+  stats_.steered_bytes.Add(plain_bytes);
   return batch.frame_count;
 }
 
@@ -195,6 +234,7 @@ absl::Status WireQueue::Bind(const QueueMemory& memory) {
   absl::Status checked = CheckQueueMemory(memory, /*device=*/true, index_);
   if (!checked.ok()) return checked;
   device_ = memory;
+  generation_ = 1;
   nic_.bound_queues().Set(index_, true);
   nic_.RebuildRss();
   return absl::OkStatus();

@@ -51,13 +51,16 @@ class WireQueue final : public RxQueue {
   uint32_t waiting_frames() const { return tail_ - head_; }
 
  private:
-  // The steps of a poll, all in wire_queue.cc; inline, because each is called in one place.
+  // The steps of a poll, all in wire_queue.cc.
   inline void FreeDelivered();
   inline void PrefetchNext() const;
-  inline bool Deliver(uint32_t index, RxBatch& batch);
+  inline bool InPlace();
+  inline bool DeliverPlain(const WireSlot& slot, RxBatch& batch, RxDescriptor& frame);
+  // The long way, kept out of the loop of frames: its registers are worth more there.
+  [[gnu::noinline]] bool Deliver(uint32_t index, RxBatch& batch);
   inline bool Place(const WireSlot& slot, uint32_t index, RxBatch& batch, RxDescriptor& frame);
-  inline bool PlaceIn(const QueueMemory& memory, uint64_t generation, uint32_t index,
-                      RxBatch& batch, RxDescriptor& frame);
+  inline bool Fill(const QueueMemory& memory, uint64_t generation, uint32_t index, RxBatch& batch,
+                   RxDescriptor& frame);
   bool PassesChecksum(const WireSlot& slot, uint32_t index, const FrameHeaders& headers);
   bool SummedChecksumIsRight(const QueueMemory* memory, uint32_t index, const RxBatch& batch,
                              const RxDescriptor& frame);
@@ -70,8 +73,9 @@ class WireQueue final : public RxQueue {
   RxSteering steering_;
 
   QueueMemory host_;
-  QueueMemory device_;       // Null pointers while the queue is not bound.
-  uint64_t generation_ = 0;  // Of its mapping, when it was last found in place.
+  QueueMemory device_;  // Null pointers while the queue is not bound.
+  // Of its mapping, when its window was last found in place; odd before the first time.
+  uint64_t generation_ = 1;
 
   // head_ and tail_ count frames; they wrap, and their difference is what waits.
   std::vector<uint32_t> ring_;

@@ -18,6 +18,9 @@ inline constexpr Nanos kNeighbourAskInterval =
     1 * kSecond;  // RFC 1122 section 2.3.2.1, RFC 4861 section 7.2.2: at most 1/s.
 inline constexpr uint32_t kParkedFrames = 16;  // Waiting for an answer, header-only ones.
 
+// Peers for which a worker keeps the beginning of its acknowledgments ready; a power of two.
+inline constexpr uint32_t kAckTemplates = 16;
+
 // Frames on their way from one worker to another; more are dropped and counted.
 inline constexpr uint32_t kHandoverFrames = 256;
 inline constexpr uint64_t kHandoverBytes = 1ull << 20;  // Of payload, of each pair of workers.

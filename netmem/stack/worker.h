@@ -231,6 +231,7 @@ class Worker final : public SegmentSink {
     std::array<uint8_t, kAckFrameBytesMax> frame;
   };
   std::array<PendingAck, 16> acks_;
+  std::array<AckTemplate, kAckTemplates> ack_templates_;  // By the low bits of the peer's address.
   uint32_t ack_count_ = 0;
   const MacAddress mac_;
   std::unique_ptr<RxBatch> batch_;

@@ -131,7 +131,13 @@ void Worker::EmitAck(const AckFields& ack) {
     return;
   }
   PendingAck& pending = acks_[ack_count_++];
-  pending.bytes = static_cast<uint16_t>(BuildAckFrame(mac_, *mac, ack, pending.frame));
+  AckTemplate& head = ack_templates_[ack.flow->remote.low() % kAckTemplates];
+  if (head.Fits(*mac, ack)) [[likely]] {
+    pending.bytes = static_cast<uint16_t>(head.Build(ack, pending.frame));
+  } else {
+    pending.bytes = static_cast<uint16_t>(BuildAckFrame(mac_, *mac, ack, pending.frame));
+    head.Learn(*mac, ack, pending.frame);
+  }
   if (ack_count_ == acks_.size()) SendAcks();
 }
 

@@ -108,7 +108,9 @@ void TcpEngine::CloseNow(TcpConnection& connection, CloseReason reason) {
   }
   connection.receiver.ClearOutOfOrder(MemoryOf());
   memory_came_back_ = true;
-  for (Nanos& deadline : connection.deadline) deadline = kNever;
+  for (uint8_t kind = 0; kind < kTimerKinds; ++kind) {
+    StopTimer(connection, static_cast<TimerKind>(kind));
+  }
   // The 4-tuple is free for a new connection at once.
   EraseFromTable(connection);
   last_index_ = kNoConnectionIndex;

@@ -6,7 +6,10 @@
 
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 #include "absl/strings/string_view.h"
 #include "netmem/tcp/ack_policy.h"
@@ -58,9 +61,9 @@ enum class BacklogPlace : uint8_t {
 enum TimerKind : uint8_t {
   kTimerRetransmit,  // RFC 6298; also for SYN and FIN.
   kTimerPersist,     // RFC 9293 section 3.8.6.1.
-  kTimerDelayedAck,
-  kTimerLifetime,   // TIME-WAIT, and FIN-WAIT-2 that nobody waits for.
-  kTimerKeepalive,  // RFC 9293 section 3.8.4.
+  kTimerLifetime,    // TIME-WAIT, and FIN-WAIT-2 that nobody waits for.
+  kTimerKeepalive,   // RFC 9293 section 3.8.4.
+  kTimerDelayedAck,  // The only one that receiving touches, and so kept apart from the others.
   kTimerKinds,
 };
 
@@ -73,9 +76,10 @@ struct TcpConnection {
   bool attached = false;  // The user holds it. Else it is freed as soon as it is closed.
   bool sack_permitted : 1 = false;
   bool window_scaling : 1 = false;  // Both SYNs carried the option.
-  bool ack_now = false;             // Something other than the policy wants an ACK.
-  uint8_t rcv_scale = 0;            // Shift of the windows that we announce.
-  uint8_t snd_scale = 0;            // Shift of the peer's.
+  bool joined_ledger : 1 = false;
+  bool ack_now = false;   // Something other than the policy wants an ACK.
+  uint8_t rcv_scale = 0;  // Shift of the windows that we announce.
+  uint8_t snd_scale = 0;  // Shift of the peer's.
   EcnState ecn;
 
   Receiver receiver;
@@ -88,27 +92,40 @@ struct TcpConnection {
   uint32_t sizing_ms = 0;            // and when.
   Nanos last_heard_at = 0;
   uint64_t payload_bytes_received = 0;
+  SocketOptionsRef options;
   Nanos armed_at = kNever;  // What the wheel holds; may be earlier than any deadline.
-  Nanos deadline[kTimerKinds] = {kNever, kNever, kNever, kNever, kNever};
-
+  Nanos delayed_ack_at = kNever;
   Sender sender;
 
+  Nanos other_deadlines[kTimerDelayedAck] = {kNever, kNever, kNever, kNever};
   SeqNum irs;
   uint32_t generation = 1;
   uint32_t invalid_answered_ms = 0;  // When an unacceptable segment was answered last; 0: never.
   ListenerId listener = 0;           // That it came from and was not accepted from yet; 0: none.
   uint32_t next_accept = kNoConnectionIndex;  // Behind it in the accept queue.
   CloseReason close_reason = CloseReason::kNone;
-  bool joined_ledger = false;
   bool first_promise = false;  // The ledger counts what the handshake promised; see GrantFirst().
   BacklogPlace backlog_place = BacklogPlace::kNone;
   uint8_t retries = 0;       // Of the segment at snd_una, or of the probe, without an answer.
   int16_t system_error = 0;  // The errno of the last ICMP error that was believed; 0: none.
   uint64_t payload_bytes_sent = 0;
-  SocketOptionsRef options;
+
+  // When a timer is due; kNever: it does not run.
+  Nanos deadline(TimerKind kind) const {
+    return kind == kTimerDelayedAck ? delayed_ack_at : other_deadlines[kind];
+  }
+  Nanos first_deadline() const {
+    return std::min(delayed_ack_at,
+                    *std::min_element(std::begin(other_deadlines), std::end(other_deadlines)));
+  }
+  void set_deadline(TimerKind kind, Nanos due) {
+    (kind == kTimerDelayedAck ? delayed_ack_at : other_deadlines[kind]) = due;
+  }
 };
 
 // An idle connection's cost, but for its table entry and timer.
 static_assert(sizeof(TcpConnection) <= 512);
+static_assert(offsetof(TcpConnection, sender) + 40 + 16 <= 5 * 64,
+              "what receiving touches has outgrown its five cache lines");
 
 }  // namespace devmem

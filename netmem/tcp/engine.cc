@@ -254,9 +254,11 @@ void TcpEngine::OnConsumed(TcpConnection& connection, Nanos now) {
     now_ = now;
     RightSize(connection, consumed);
   }
+  if (outstanding >= kWindowQuietBytes) [[likely]]
+    return;
   const uint64_t most = WindowBytesMax(*connection.options);
   const uint64_t room = most > unread ? most - unread : 0;
-  if (outstanding * 2 > room || outstanding >= kWindowQuietBytes) return;
+  if (outstanding * 2 > room) return;
   now_ = now;
   OpenWindow(connection);
 }

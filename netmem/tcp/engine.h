@@ -174,8 +174,7 @@ class TcpEngine {
     }
   };
   static constexpr uint8_t kInFlush = 1, kInChanged = 2, kInCredit = 4;
-  // From the slot's start, what receiving in order and acknowledging it touches.
-  static constexpr uint32_t kHotLines = 5;
+  static constexpr uint32_t kHotLines = 5;  // Of a slot; see TcpConnection.
 
   struct Listener {
     ListenerId id = 0;  // 0: a free entry.
@@ -213,8 +212,7 @@ class TcpEngine {
   void MarkChanged(const TcpConnection& connection) { Mark(connection, kInChanged); }
   void Mark(const TcpConnection& connection, uint8_t flag);
   // MarkFlush() and MarkChanged().
-  void MarkReceived(const TcpConnection& connection) {
-    const uint32_t index = IndexOf(connection);
+  void MarkReceived(uint32_t index) {
     uint8_t& flags = slots_[index].list_flags;
     if ((flags & kInFlush) == 0) flush_list_[flush_count_++] = index;
     if ((flags & kInChanged) == 0) changed_list_[changed_count_++] = index;
@@ -241,7 +239,7 @@ class TcpEngine {
   // fast_path.cc
   static bool IsPlain(const Segment& segment);
   static SegmentRun RunOf(const Segment& segment);
-  bool ShortPath(TcpConnection& connection, const SegmentRun& run);
+  bool ShortPath(uint32_t index, const SegmentRun& run);
 
   // input.cc
   void InputSynchronized(TcpConnection& connection, const Segment& segment);
@@ -311,7 +309,7 @@ class TcpEngine {
 
   // output.cc
   void Output(TcpConnection& connection);
-  void SendData(TcpConnection& connection);
+  [[gnu::noinline]] void SendData(TcpConnection& connection);
   void SendPlanned(TcpConnection& connection, const SendPlan& plan);
   void SendAck(TcpConnection& connection);
   void OnAckLeaves(TcpConnection& connection);
@@ -330,7 +328,9 @@ class TcpEngine {
 
   // timers.cc
   void SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadline);
-  void StopTimer(TcpConnection& connection, TimerKind kind) { connection.deadline[kind] = kNever; }
+  void StopTimer(TcpConnection& connection, TimerKind kind) {
+    connection.set_deadline(kind, kNever);
+  }
   void DisarmIfIdle(TcpConnection& connection);
   void OnTimer(TcpConnection& connection);
   void OnRetransmitTimer(TcpConnection& connection);

@@ -34,12 +34,13 @@ bool TcpEngine::InputRun(const FlowKey& flow, uint64_t hash, const SegmentRun& r
   now_ = now;
   // Where acknowledgments may be lost, each frame has a say in when the next one leaves.
   if (run.frame_count > 1 && at(index).ack_policy.careful()) return false;
-  if (!ShortPath(at(index), run)) return false;
+  if (!ShortPath(index, run)) return false;
   stats_.segments_in.Add(run.frame_count);
   return true;
 }
 
-bool TcpEngine::ShortPath(TcpConnection& connection, const SegmentRun& run) {
+bool TcpEngine::ShortPath(uint32_t index, const SegmentRun& run) {
+  TcpConnection& connection = at(index);
   if (connection.state != TcpState::kEstablished || !connection.attached ||
       !connection.receiver.InOrderOnly(run.seq, run.payload_bytes) ||
       !connection.sender.AckIsOld(run.ack, DecodeWindow(run.window, connection.snd_scale))) {
@@ -64,7 +65,7 @@ bool TcpEngine::ShortPath(TcpConnection& connection, const SegmentRun& run) {
   connection.ack_policy.OnInOrder(queued, run.segment_count);
   stats_.segments_short_path.Add(run.frame_count);
   stats_.payload_bytes_in.Add(queued);
-  MarkReceived(connection);
+  MarkReceived(index);
   if (connection.ack_policy.batch_full()) Output(connection);
   return true;
 }

@@ -23,8 +23,8 @@ void TcpEngine::Input(const Segment& segment, Nanos now) {
     }
     index = last_index_ = found;
   }
+  if (IsPlain(segment) && ShortPath(index, RunOf(segment))) return;
   TcpConnection& connection = at(index);
-  if (IsPlain(segment) && ShortPath(connection, RunOf(segment))) return;
   // A closed connection is not in the table.
   if (connection.state == TcpState::kSynSent) {
     InputSynSent(connection, segment);

@@ -42,7 +42,9 @@ void TcpEngine::Output(TcpConnection& connection) {
     case TcpState::kCloseWait:
     case TcpState::kClosing:
     case TcpState::kLastAck:
-    case TcpState::kTimeWait: SendData(connection); break;
+    case TcpState::kTimeWait:
+      if (connection.sender.has_queued()) SendData(connection);
+      break;
   }
   if (connection.ack_now) {
     SendAck(connection);
@@ -52,7 +54,7 @@ void TcpEngine::Output(TcpConnection& connection) {
     case AckDecision::kNone: return;
     case AckDecision::kNow: SendAck(connection); return;
     case AckDecision::kDelayed:
-      if (connection.deadline[kTimerDelayedAck] == kNever) {
+      if (connection.deadline(kTimerDelayedAck) == kNever) {
         SetTimer(connection, kTimerDelayedAck, now_ + config_.ack.delay_max);
       }
       return;
@@ -61,7 +63,6 @@ void TcpEngine::Output(TcpConnection& connection) {
 
 void TcpEngine::SendData(TcpConnection& connection) {
   Sender& sender = connection.sender;
-  if (sender.buffer().empty() && !sender.fin_queued()) return;
   sender.RestartAfterIdle(now_);
   const uint32_t segment_max = std::max<uint32_t>(config_.gso_bytes_max, sender.mss_bytes());
   while (true) {
@@ -71,7 +72,7 @@ void TcpEngine::SendData(TcpConnection& connection) {
     if (!plan.has_value()) break;
     SendPlanned(connection, *plan);
   }
-  if (sender.NeedsPersist() && connection.deadline[kTimerPersist] == kNever) {
+  if (sender.NeedsPersist() && connection.deadline(kTimerPersist) == kNever) {
     SetTimer(connection, kTimerPersist, now_ + sender.rto().rto());
   }
 }
@@ -103,7 +104,7 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
   stats_.payload_bytes_out.Add(new_bytes);
   EmitSegment(connection, out);
   // RFC 6298 (5.1): the timer runs while anything is unacknowledged.
-  if (idle || connection.deadline[kTimerRetransmit] == kNever) RestartRetransmit(connection);
+  if (idle || connection.deadline(kTimerRetransmit) == kNever) RestartRetransmit(connection);
   if (idle) connection.retries = 0;  // They were keepalive's.
 }
 

@@ -16,6 +16,10 @@ bool Receiver::Acceptable(SeqNum seq, uint32_t length) const {
 }
 
 uint32_t Receiver::AppendInOrder(PieceStore& store, std::span<const Piece> pieces, uint32_t bytes) {
+  if (pieces.size() == 1 && store.Append(in_order_, pieces.front())) [[likely]] {
+    rcv_nxt_ += bytes;
+    return bytes;
+  }
   uint32_t queued = 0;
   for (size_t next = 0; next < pieces.size();) {
     // The NIC packs payload without gaps, so the pieces of a run mostly become one here.

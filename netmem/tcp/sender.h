@@ -99,6 +99,8 @@ class Sender {
   // The user closed: a FIN follows the last byte.
   void QueueFin() { fin_queued_ = true; }
   bool fin_queued() const { return fin_queued_; }
+  // Whether there is anything that is not acknowledged yet, sent or not.
+  bool has_queued() const { return !buffer().empty() || fin_queued_; }
   bool syn_acked() const { return syn_acked_; }
   void set_no_delay(bool no_delay) { no_delay_ = no_delay; }
   // Both SYNs allow SACK: losses are repaired as RFC 6675 says.
@@ -194,11 +196,11 @@ class Sender {
   }
   void SampleRtt(const Segment& segment, const TimestampState& timestamps, Nanos now);
 
+  // What a receiver of data looks at comes first, in 40 bytes; see TcpConnection.
   SeqNum snd_una_;
-  SeqNum snd_nxt_;
   SeqNum snd_max_;
   SendWindow window_;
-  uint32_t mss_bytes_ = kMssBytesDefault;
+  std::unique_ptr<Stream> stream_;
   bool syn_acked_ : 1 = false;
   bool syn_lost_ : 1 = false;  // Our SYN had to go again.
   bool fin_queued_ : 1 = false;
@@ -209,11 +211,12 @@ class Sender {
   bool more_follows_ : 1 = false;
   bool timing_ : 1 = false;  // A segment without timestamps is being timed (Karn: sent once only).
   bool acked_much_ : 1 = false;  // More than any window is acknowledged.
+  uint32_t mss_bytes_ = kMssBytesDefault;
+  SeqNum snd_nxt_;
   SeqNum iss_;
   SeqNum timed_seq_;  // The first number behind what is being timed.
   uint32_t capacity_bytes_ = 0;
   Nanos timed_at_ = 0;
-  std::unique_ptr<Stream> stream_;
   RtoEstimator rto_;
 };
 static_assert(sizeof(Sender) <= 112);

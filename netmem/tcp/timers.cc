@@ -11,8 +11,9 @@
 #include "netmem/tcp/engine.h"
 
 namespace devmem {
+
 void TcpEngine::SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadline) {
-  connection.deadline[kind] = deadline;
+  connection.set_deadline(kind, deadline);
   if (deadline >= connection.armed_at) return;
   connection.armed_at = deadline;
   wheel_.Arm(IndexOf(connection), deadline);
@@ -21,9 +22,7 @@ void TcpEngine::SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadli
 // The handshake is over: without this, each of a million connections opened in one second would
 // take a turn of the wheel a second later, for nothing.
 void TcpEngine::DisarmIfIdle(TcpConnection& connection) {
-  for (const Nanos deadline : connection.deadline) {
-    if (deadline != kNever) return;
-  }
+  if (connection.first_deadline() != kNever) return;
   connection.armed_at = kNever;
   wheel_.Cancel(IndexOf(connection));
 }
@@ -46,10 +45,11 @@ void TcpEngine::Expire(Nanos now) {
 void TcpEngine::OnTimer(TcpConnection& connection) {
   const uint32_t index = IndexOf(connection);
   const uint32_t generation = connection.generation;
-  for (uint8_t kind = 0; kind < kTimerKinds; ++kind) {
-    if (connection.deadline[kind] > now_) continue;
-    connection.deadline[kind] = kNever;
-    switch (static_cast<TimerKind>(kind)) {
+  for (uint8_t number = 0; number < kTimerKinds; ++number) {
+    const TimerKind kind = static_cast<TimerKind>(number);
+    if (connection.deadline(kind) > now_) continue;
+    connection.set_deadline(kind, kNever);
+    switch (kind) {
       case kTimerRetransmit: OnRetransmitTimer(connection); break;
       case kTimerPersist: OnPersistTimer(connection); break;
       case kTimerDelayedAck:
@@ -63,8 +63,7 @@ void TcpEngine::OnTimer(TcpConnection& connection) {
     // A timer may have ended the connection, and with it this object.
     if (slots_[index].constructed == 0 || connection.generation != generation) return;
   }
-  const Nanos next =
-      *std::min_element(std::begin(connection.deadline), std::end(connection.deadline));
+  const Nanos next = connection.first_deadline();
   if (next < connection.armed_at) {
     connection.armed_at = next;
     wheel_.Arm(index, next);
@@ -105,7 +104,7 @@ void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
   if (const Nanos patience = connection.options->user_timeout; patience != 0) {
     const Nanos waited = connection.sender.rto().waited() - connection.sender.rto().rto();
     SetTimer(connection, kTimerRetransmit,
-             std::min(connection.deadline[kTimerRetransmit],
+             std::min(connection.deadline(kTimerRetransmit),
                       now_ + std::max<Nanos>(patience - waited, 0)));
   }
 }

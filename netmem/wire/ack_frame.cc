@@ -3,7 +3,7 @@
 // (RFC 1071 section 2), so each field is added as the number that it is, at its place in its word.
 #include "netmem/wire/ack_frame.h"
 
-#include <algorithm>
+#include <cstring>
 
 #include "netmem/wire/byte_order.h"
 #include "netmem/wire/checksum.h"
@@ -70,33 +70,14 @@ uint64_t WriteSacks(std::span<const SackBlock> sacks, uint8_t* options) {
   return sum;
 }
 
-}  // namespace
-
-size_t BuildAckFrame(const MacAddress& source, const MacAddress& destination,
-                     const AckFields& fields, std::span<uint8_t, kAckFrameBytesMax> out) {
+// Writes the TCP header. `pseudo_sum` is what the pseudo-header's words add up to.
+void WriteTcp(const AckFields& fields, size_t tcp_bytes, uint64_t pseudo_sum, uint8_t* tcp) {
   const FlowKey& flow = *fields.flow;
-  const bool is_v4 = flow.local.is_v4();
-  const size_t sack_count = fields.sacks.size();
-  const size_t tcp_bytes = kTcpHeaderBytesMin + (fields.has_timestamps ? kTimestampsBytes : 0) +
-                           (sack_count != 0 ? 4 + sack_count * kSackBlockBytes : 0);
-  std::copy_n(destination.bytes().data(), MacAddress::kBytes, out.data());
-  std::copy_n(source.bytes().data(), MacAddress::kBytes, out.data() + MacAddress::kBytes);
-  StoreBe16(&out[12], is_v4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
-  uint8_t* const ip = out.data() + kEthernetHeaderBytes;
-  uint64_t addresses = 0;
-  if (is_v4) {
-    addresses = uint64_t{flow.local.v4()} + flow.remote.v4();
-    WriteIpv4(flow, tcp_bytes, addresses, ip);
-  } else {
-    addresses = SumOf(flow.local) + SumOf(flow.remote);
-    WriteIpv6(flow, tcp_bytes, ip);
-  }
-  uint8_t* const tcp = ip + (is_v4 ? kIpv4HeaderBytesMin : kIpv6HeaderBytes);
   const uint32_t ports = uint32_t{flow.local_port} << 16 | flow.remote_port;
   const uint32_t offset_flags_window =
       static_cast<uint32_t>(tcp_bytes / 4) << 28 | uint32_t{fields.flags} << 16 | fields.window;
-  uint64_t sum = addresses + kIpProtocolTcp + tcp_bytes + ports + fields.seq.value() +
-                 uint64_t{fields.ack.value()} + offset_flags_window;
+  uint64_t sum =
+      pseudo_sum + ports + fields.seq.value() + uint64_t{fields.ack.value()} + offset_flags_window;
   StoreBe32(tcp, ports);
   StoreBe32(tcp + 4, fields.seq.value());
   StoreBe32(tcp + 8, fields.ack.value());
@@ -109,9 +90,51 @@ size_t BuildAckFrame(const MacAddress& source, const MacAddress& destination,
     StoreBe32(options + 8, fields.timestamps.echo);
     options += kTimestampsBytes;
   }
-  if (sack_count != 0) sum += WriteSacks(fields.sacks, options);
+  if (!fields.sacks.empty()) [[unlikely]]
+    sum += WriteSacks(fields.sacks, options);
   StoreBe32(tcp + 16, uint32_t{ComplementOf(sum)} << 16);
+}
+
+}  // namespace
+
+size_t BuildAckFrame(const MacAddress& source, const MacAddress& destination,
+                     const AckFields& fields, std::span<uint8_t, kAckFrameBytesMax> out) {
+  const FlowKey& flow = *fields.flow;
+  const bool is_v4 = flow.local.is_v4();
+  const size_t tcp_bytes = AckTcpBytes(fields);
+  std::memcpy(out.data(), destination.bytes().data(), MacAddress::kBytes);
+  std::memcpy(out.data() + MacAddress::kBytes, source.bytes().data(), MacAddress::kBytes);
+  StoreBe16(&out[12], is_v4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
+  uint8_t* const ip = out.data() + kEthernetHeaderBytes;
+  uint64_t addresses = 0;
+  if (is_v4) {
+    addresses = uint64_t{flow.local.v4()} + flow.remote.v4();
+    WriteIpv4(flow, tcp_bytes, addresses, ip);
+  } else {
+    addresses = SumOf(flow.local) + SumOf(flow.remote);
+    WriteIpv6(flow, tcp_bytes, ip);
+  }
+  uint8_t* const tcp = ip + (is_v4 ? kIpv4HeaderBytesMin : kIpv6HeaderBytes);
+  WriteTcp(fields, tcp_bytes, addresses + kIpProtocolTcp + tcp_bytes, tcp);
   return static_cast<size_t>(tcp - out.data()) + tcp_bytes;
+}
+
+void AckTemplate::Learn(const MacAddress& destination, const AckFields& fields,
+                        std::span<const uint8_t, kAckFrameBytesMax> frame) {
+  const FlowKey& flow = *fields.flow;
+  tcp_bytes_ = flow.local.is_v4() ? AckTcpBytes(fields) : 0;
+  local_ = flow.local.low();
+  remote_ = flow.remote.low();
+  sum_ = uint64_t{flow.local.v4()} + flow.remote.v4() + kIpProtocolTcp + tcp_bytes_;
+  destination_ = destination;
+  std::memcpy(head_.data(), frame.data(), head_.size());
+}
+
+size_t AckTemplate::Build(const AckFields& fields,
+                          std::span<uint8_t, kAckFrameBytesMax> out) const {
+  std::memcpy(out.data(), head_.data(), head_.size());
+  WriteTcp(fields, tcp_bytes_, sum_, out.data() + head_.size());
+  return head_.size() + tcp_bytes_;
 }
 
 }  // namespace devmem

@@ -5,8 +5,10 @@
 // by the stack on the thread of the worker that sends; allocates nothing.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "netmem/wire/flow_key.h"
@@ -30,9 +32,43 @@ struct AckFields {
   std::span<const SackBlock> sacks = {};  // At most 4, or 3 beside timestamps.
 };
 
+// Bytes of the TCP header that such a frame has.
+constexpr uint32_t AckTcpBytes(const AckFields& fields) {
+  const uint32_t sack_count = static_cast<uint32_t>(fields.sacks.size());
+  return 20 + (fields.has_timestamps ? 12 : 0) + (sack_count != 0 ? 4 + 8 * sack_count : 0);
+}
+
 // Writes the frame to `out`, which has kAckFrameBytesMax bytes, and returns its length. Timestamps
 // stand between two NOPs and in front of the SACK blocks (RFC 7323 appendix A).
 size_t BuildAckFrame(const MacAddress& source, const MacAddress& destination,
                      const AckFields& fields, std::span<uint8_t, kAckFrameBytesMax> out);
+
+// What acknowledgments of one length to one IPv4 peer begin with, Ethernet's and IP's header, and
+// what that adds to TCP's checksum: only TCP's own fields remain to be written. Plain data, kept by
+// the sender for the peers that it acknowledges most. (IPv6 has a flow label for each connection.)
+class AckTemplate {
+ public:
+  // Whether frames with these fields, to that station, begin so. All else is the same for a sender.
+  bool Fits(const MacAddress& destination, const AckFields& fields) const {
+    const FlowKey& flow = *fields.flow;
+    return flow.local.low() == local_ && flow.remote.low() == remote_ &&
+           (flow.local.high() | flow.remote.high()) == 0 && AckTcpBytes(fields) == tcp_bytes_ &&
+           std::memcmp(&destination, &destination_, sizeof(destination_)) == 0;
+  }
+  // Takes over the head of `frame`, which BuildAckFrame() made of these. An IPv6 frame leaves
+  // nothing that fits.
+  void Learn(const MacAddress& destination, const AckFields& fields,
+             std::span<const uint8_t, kAckFrameBytesMax> frame);
+  // What BuildAckFrame() does. The fields fit.
+  size_t Build(const AckFields& fields, std::span<uint8_t, kAckFrameBytesMax> out) const;
+
+ private:
+  uint64_t local_ = 0;
+  uint64_t remote_ = 0;
+  uint64_t sum_ = 0;  // Of the pseudo-header, in 16-bit words however wide they were added.
+  uint32_t tcp_bytes_ = 0;
+  MacAddress destination_;
+  std::array<uint8_t, 14 + 20> head_{};
+};
 
 }  // namespace devmem

@@ -92,6 +92,60 @@ TEST(AckFrameTest, IsTheFrameThatTheGeneralBuilderMakes) {
   }
 }
 
+TEST(AckTemplateTest, MakesTheSameFrameForWhateverFitsIt) {
+  std::mt19937_64 random(3);
+  Ack first, next;
+  int fits = 0;
+  for (int i = 0; i < 20000; ++i) {
+    Randomise(random, first);
+    Randomise(random, next);
+    // Of one peer now and then, else of another or to another station.
+    if (random() % 4 != 0) {
+      next.flow.local = first.flow.local;
+      next.flow.remote = first.flow.remote;
+    }
+    if (random() % 8 == 0) next.destination = MacAddress({2, 0, 0, 0, 0, 3});
+    std::array<uint8_t, kAckFrameBytesMax> out;
+    BuildAckFrame(first.source, first.destination, first.fields, out);
+    AckTemplate ack_template;
+    ack_template.Learn(first.destination, first.fields, out);
+    const bool same_peer = next.flow.local == first.flow.local &&
+                           next.flow.remote == first.flow.remote &&
+                           next.destination == first.destination && first.flow.local.is_v4() &&
+                           AckTcpBytes(next.fields) == AckTcpBytes(first.fields);
+    ASSERT_EQ(ack_template.Fits(next.destination, next.fields), same_peer) << i;
+    next.destination = MacAddress({2, 0, 0, 0, 0, 2});
+    if (!same_peer) continue;
+    ++fits;
+    const size_t bytes = ack_template.Build(next.fields, out);
+    ASSERT_EQ(Bytes(out.begin(), out.begin() + static_cast<ptrdiff_t>(bytes)),
+              BuiltTheLongWay(next))
+        << i;
+  }
+  EXPECT_GT(fits, 500);
+}
+
+TEST(AckTemplateTest, FitsNothingBeforeItHasLearnt) {
+  Ack ack;
+  ack.flow = {.local = IpAddress(), .remote = IpAddress()};
+  ack.fields.flow = &ack.flow;
+  EXPECT_FALSE(AckTemplate().Fits(MacAddress(), ack.fields));
+}
+
+TEST(AckTemplateTest, DoesNotTakeAnIpv6FlowForTheIpv4OneWithTheSameLowHalves) {
+  Ack ack;
+  ack.flow = {.local = IpAddress::FromV4(1), .remote = IpAddress::FromV4(2)};
+  ack.fields.flow = &ack.flow;
+  std::array<uint8_t, kAckFrameBytesMax> out;
+  BuildAckFrame(ack.source, ack.destination, ack.fields, out);
+  AckTemplate ack_template;
+  ack_template.Learn(ack.destination, ack.fields, out);
+  ASSERT_TRUE(ack_template.Fits(ack.destination, ack.fields));
+  ack.flow.local = IpAddress::FromHalves(0x20010db800000000, ack.flow.local.low());
+  ack.flow.remote = IpAddress::FromHalves(0x20010db800000000, ack.flow.remote.low());
+  EXPECT_FALSE(ack_template.Fits(ack.destination, ack.fields));
+}
+
 TEST(AckFrameTest, IsReadAsASegmentWithARightChecksum) {
   std::mt19937_64 random(2);
   Ack ack;

@@ -27,11 +27,18 @@ struct FlowKey {
     std::memcpy(&local_port, &source_and_destination, sizeof(source_and_destination));
   }
 
+  // Both, as one number; which bits are whose is this machine's affair.
+  uint32_t ports() const {
+    uint32_t both = 0;
+    std::memcpy(&both, &local_port, sizeof(both));
+    return both;
+  }
+
   friend constexpr bool operator==(const FlowKey&, const FlowKey&) = default;
 };
 
 static_assert(offsetof(FlowKey, remote_port) == offsetof(FlowKey, local_port) + 2,
-              "SetPorts() writes both");
+              "SetPorts() and ports() take both at once");
 
 // The two halves of the full 128-bit product, xor-ed: every input bit reaches the middle of the
 // product, and the fold brings the middle to both ends.
@@ -44,8 +51,8 @@ constexpr uint64_t FoldedProduct(uint64_t a, uint64_t b) {
 // A 64-bit hash of the whole key, all of whose bits are usable. Keep `seed` random and secret: a
 // peer picks its address and port, so a known seed would let it aim at one bucket. The constants
 // are the fractional digits of the square roots of the first primes.
-constexpr uint64_t HashFlow(const FlowKey& flow, uint64_t seed) {
-  const uint64_t ports = uint64_t{flow.local_port} << 16 | flow.remote_port;
+inline uint64_t HashFlow(const FlowKey& flow, uint64_t seed) {
+  const uint64_t ports = flow.ports();
   const uint64_t low = FoldedProduct(flow.local.low() ^ seed ^ 0x6a09e667f3bcc908,
                                      flow.remote.low() ^ std::rotl(seed, 32) ^ 0x510e527fade682d1);
   const uint64_t high = FoldedProduct(flow.local.high() ^ seed ^ 0xbb67ae8584caa73b,
@@ -56,7 +63,7 @@ constexpr uint64_t HashFlow(const FlowKey& flow, uint64_t seed) {
 // The IPv6 flow label of a connection, 20 bits, the same in all of its packets: routers may spread
 // flows by it without a look at ports (RFC 6437 section 3). 0 for IPv4. The seed is no secret: the
 // label tells flows apart and names nothing.
-constexpr uint32_t FlowLabel(const FlowKey& flow) {
+inline uint32_t FlowLabel(const FlowKey& flow) {
   return flow.local.is_v4() ? 0 : static_cast<uint32_t>(HashFlow(flow, 0) >> 44);
 }
 

@@ -8,12 +8,14 @@
 #include <optional>
 
 #include "netmem/wire/arp.h"
+#include "netmem/wire/byte_order.h"
 #include "netmem/wire/checksum.h"
 #include "netmem/wire/ethernet.h"
 #include "netmem/wire/icmp.h"
 #include "netmem/wire/ipv4.h"
 #include "netmem/wire/ipv6.h"
 #include "netmem/wire/ipv6_extensions.h"
+#include "netmem/wire/plain_frame.h"
 #include "netmem/wire/tcp_header.h"
 
 namespace devmem {
@@ -45,8 +47,7 @@ void ParseTcp(Bytes available, L4Extent l4, FrameHeaders& frame) {
     return Refuse(frame, lies ? FrameError::kBadTcpOffset : FrameError::kTruncated);
   }
   frame.kind = FrameKind::kTcp;
-  frame.flow.local_port = tcp->destination_port();
-  frame.flow.remote_port = tcp->source_port();
+  frame.flow.SetPorts(LoadBe32(rest.data()));
   frame.header_bytes = static_cast<uint16_t>(l4.offset + tcp->header_bytes());
   frame.payload_bytes = static_cast<uint32_t>(l4.bytes - tcp->header_bytes());
 }
@@ -163,44 +164,6 @@ void ParseArp(Bytes available, FrameHeaders& frame) {
   frame.header_bytes = kEthernetHeaderBytes + kArpPacketBytes;
 }
 
-// Nearly every frame is TCP over IPv4 without options, whole and with lengths that agree. This says
-// whether it is such a one, and then fills `frame` in; the functions above say why not.
-bool ParsePlain(Bytes available, uint32_t frame_bytes_total, FrameHeaders& frame) {
-  constexpr size_t kL4Offset = kEthernetHeaderBytes + kIpv4HeaderBytesMin;
-  constexpr uint16_t kFragmentBits = 0x3fff;
-  if (available.size() < kL4Offset + kTcpHeaderBytesMin) return false;
-  const uint8_t* const ip = available.data() + kEthernetHeaderBytes;
-  const uint8_t* const tcp = available.data() + kL4Offset;
-  const uint32_t ip_bytes = LoadBe16(ip + 2);
-  const uint32_t tcp_bytes = 4u * (tcp[12] >> 4);
-  if (LoadBe16(available.data() + 12) != kEtherTypeIpv4 || ip[0] != 0x45 ||
-      ip[9] != kIpProtocolTcp || (LoadBe16(ip + 6) & kFragmentBits) != 0 ||
-      tcp_bytes < kTcpHeaderBytesMin || kIpv4HeaderBytesMin + tcp_bytes > ip_bytes ||
-      kL4Offset + tcp_bytes > available.size() ||
-      kEthernetHeaderBytes + ip_bytes > frame_bytes_total) {
-    return false;
-  }
-  const uint32_t remote = LoadBe32(ip + 12);
-  const uint32_t local = LoadBe32(ip + 16);
-  if (!Ipv4SumIsRight(uint64_t{LoadBe32(ip)} + LoadBe32(ip + 4) + LoadBe32(ip + 8) + remote +
-                      local)) {
-    return false;
-  }
-  frame.kind = FrameKind::kTcp;
-  frame.ecn = ip[1] & 3;
-  frame.ttl = ip[8];
-  frame.ip_protocol = kIpProtocolTcp;
-  frame.l3_offset = kEthernetHeaderBytes;
-  frame.l4_offset = kL4Offset;
-  frame.header_bytes = static_cast<uint16_t>(kL4Offset + tcp_bytes);
-  frame.payload_bytes = ip_bytes - static_cast<uint32_t>(kIpv4HeaderBytesMin) - tcp_bytes;
-  frame.frame_bytes_expected = static_cast<uint32_t>(kEthernetHeaderBytes) + ip_bytes;
-  frame.flow.local = IpAddress::FromV4(local);
-  frame.flow.remote = IpAddress::FromV4(remote);
-  frame.flow.SetPorts(LoadBe32(tcp));
-  return true;
-}
-
 }  // namespace
 
 absl::string_view FrameErrorName(FrameError error) {
@@ -222,7 +185,7 @@ FrameHeaders ParseFrame(std::span<const uint8_t> available, uint32_t frame_bytes
   FrameHeaders frame;
   // Room behind the frame's end in the caller's buffer is none of the frame.
   if (available.size() > frame_bytes_total) available = available.first(frame_bytes_total);
-  if (ParsePlain(available, frame_bytes_total, frame)) [[likely]]
+  if (ParsePlainFrame(available.data(), available.size(), frame_bytes_total, &frame)) [[likely]]
     return frame;
   const std::optional<EthernetHeader> ethernet = EthernetHeader::Parse(available);
   if (!ethernet) [[unlikely]] {

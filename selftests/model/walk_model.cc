@@ -235,8 +235,8 @@ void WalkModel::CheckTimers(uint32_t side, const TcpConnection& connection) {
   const Sender& sender = connection.sender;
   const auto needs = [&](TimerKind kind, bool needed, absl::string_view why) {
     if (!needed) return;
-    if (connection.deadline[kind] == kNever) Fail(absl::StrCat("timer: none runs for ", why));
-    if (connection.deadline[kind] > now_ + kWaitMax) {
+    if (connection.deadline(kind) == kNever) Fail(absl::StrCat("timer: none runs for ", why));
+    if (connection.deadline(kind) > now_ + kWaitMax) {
       Fail(absl::StrCat("timer: too late for ", why));
     }
   };
@@ -252,8 +252,7 @@ void WalkModel::CheckTimers(uint32_t side, const TcpConnection& connection) {
       Fail("timer: an acknowledgment was due and did not leave");
     }
   }
-  const Nanos first =
-      *std::min_element(std::begin(connection.deadline), std::end(connection.deadline));
+  const Nanos first = connection.first_deadline();
   if (first == kNever) return;
   if (sides_[side]->engine->NextDeadline() > std::max(first, now_) + kClockTick) {
     Fail("timer: the wheel does not know of a deadline");

@@ -180,7 +180,7 @@ void WalkWorld::Mutate(const WalkOp& op) {
         connection->receiver.Extend(connection->receiver.outstanding_bytes() - 1);
       }
       return;
-    case WalkMutant::kStopTimer: connection->deadline[kTimerRetransmit] = kNever; return;
+    case WalkMutant::kStopTimer: connection->set_deadline(kTimerRetransmit, kNever); return;
     default: return;
   }
 }
