@@ -17,6 +17,7 @@
 #include "tools/devmemctl_commands.h"
 #include "tools/devmemctl_device.h"
 #include "tools/event_report.h"
+#include "tools/netdev_report.h"
 #include "tools/signal_watch.h"
 #include "uapi/netlink/genl_channel.h"
 

@@ -33,7 +33,7 @@ struct FakeNicSettings {
        {.name = "rx-ntuple-filter", .changeable = true, .wanted = false, .active = false}}};
   std::vector<RssTable> rss{{.context = 0, .queues = {0, 1, 2, 3, 0, 1, 2, 3}}};
   std::map<uint32_t, NtupleRule> rules;
-  uint32_t rule_table_size = 16;
+  RuleTable rule_table{.size = 16, .placed_by_driver = false};
   std::map<uint32_t, NetdevQueue> special_queues;  // Those that are bound, lent or of AF_XDP.
   uint32_t next_binding = 1;
 
@@ -144,16 +144,28 @@ class FakeNicControl final : public NicControl {
     for (const auto& [location, rule] : nic_->rules) rules.push_back(rule);
     return rules;
   }
-  absl::StatusOr<uint32_t> RuleTableSize() override { return nic_->rule_table_size; }
+  absl::StatusOr<devmem::RuleTable> RuleTable() override { return nic_->rule_table; }
   absl::StatusOr<NtupleRule> Rule(uint32_t location) override {
     const auto found = nic_->rules.find(location);
     if (found == nic_->rules.end()) return absl::NotFoundError("no rule there");
     return found->second;
   }
-  absl::Status InsertRule(const NtupleRule& rule) override {
+  // Drivers that choose the location (bnxt, sfc) take no other; the rest know nothing of "any".
+  absl::StatusOr<uint32_t> InsertRule(const NtupleRule& rule) override {
     const absl::Status asked = Ask(KernelOperation::kRuleInsert, "rule " + rule.ToString());
-    if (asked.ok()) nic_->rules[*rule.location] = rule;
-    return asked;
+    if (!asked.ok()) return asked;
+    if (rule.location.has_value() == nic_->rule_table.placed_by_driver) {
+      return Refusal(KernelOperation::kRuleInsert, EINVAL);
+    }
+    if (rule.location.value_or(0) >= nic_->rule_table.size) {
+      return Refusal(KernelOperation::kRuleInsert, EINVAL);
+    }
+    uint32_t location = rule.location.value_or(0);
+    while (!rule.location && nic_->rules.count(location) != 0) ++location;
+    if (location == nic_->rule_table.size) return Refusal(KernelOperation::kRuleInsert, ENOSPC);
+    nic_->rules[location] = rule;
+    nic_->rules[location].location = location;
+    return location;
   }
   absl::Status DeleteRule(uint32_t location) override {
     const absl::Status asked =

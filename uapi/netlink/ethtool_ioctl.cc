@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <set>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "uapi/netlink/limits.h"
@@ -98,12 +98,13 @@ absl::StatusOr<DriverInfo> EthtoolIoctl::Driver(absl::string_view device) {
                     .bus = Text(info.bus_info)};
 }
 
-absl::StatusOr<uint32_t> EthtoolIoctl::RuleTableSize(absl::string_view device) {
+absl::StatusOr<RuleTable> EthtoolIoctl::Table(absl::string_view device) {
   ethtool_rxnfc count = {};
   count.cmd = ETHTOOL_GRXCLSRLCNT;
   const int error = Call(device, &count);
   if (error != 0) return Refused(KernelOperation::kRead, device, error);
-  return static_cast<uint32_t>(count.data & ~uint64_t{RX_CLS_LOC_SPECIAL});
+  return RuleTable{.size = static_cast<uint32_t>(count.data & ~uint64_t{RX_CLS_LOC_SPECIAL}),
+                   .placed_by_driver = (count.data & RX_CLS_LOC_SPECIAL) != 0};
 }
 
 absl::StatusOr<std::vector<NtupleRule>> EthtoolIoctl::Rules(absl::string_view device) {
@@ -147,20 +148,17 @@ absl::StatusOr<NtupleRule> EthtoolIoctl::Rule(absl::string_view device, uint32_t
 }
 
 absl::StatusOr<uint32_t> EthtoolIoctl::FreeLocation(absl::string_view device) {
-  const absl::StatusOr<uint32_t> size = RuleTableSize(device);
-  if (!size.ok()) return size.status();
-  if (*size == 0) {
+  const absl::StatusOr<RuleTable> table = Table(device);
+  if (!table.ok()) return table.status();
+  if (table->placed_by_driver) return RX_CLS_LOC_ANY;
+  if (table->size == 0) {
     return absl::UnimplementedError(
         absl::StrCat(device, " has no room for flow rules; ethtool -K ", device, " ntuple on"));
   }
   const absl::StatusOr<std::vector<NtupleRule>> rules = Rules(device);
   if (!rules.ok()) return rules.status();
-  std::set<uint32_t> taken;
-  for (const NtupleRule& rule : *rules) taken.insert(rule.location.value_or(0));
-  // From the top: people number theirs from the bottom.
-  for (uint32_t location = *size; location-- > 0;) {
-    if (taken.count(location) == 0) return location;
-  }
+  const std::optional<uint32_t> location = HighestFreeLocation(*table, *rules);
+  if (location) return *location;
   return Refused(KernelOperation::kRuleInsert, device, ENOSPC);
 }
 
@@ -179,6 +177,7 @@ absl::StatusOr<uint32_t> EthtoolIoctl::InsertRule(absl::string_view device,
   }
   const int error = Call(device, &command);
   if (error != 0) return Refused(KernelOperation::kRuleInsert, device, error);
+  // The kernel writes back where the rule is.
   return command.fs.location;
 }
 

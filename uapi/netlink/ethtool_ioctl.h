@@ -37,9 +37,9 @@ class EthtoolIoctl {
   // The NIC's rules by location, everyone's.
   absl::StatusOr<std::vector<NtupleRule>> Rules(absl::string_view device);
   absl::StatusOr<NtupleRule> Rule(absl::string_view device, uint32_t location);
-  // How many rules the NIC has room for; 0 when the driver does not say.
-  absl::StatusOr<uint32_t> RuleTableSize(absl::string_view device);
-  // At the rule's location; without one, at the highest free one. Returns the location.
+  absl::StatusOr<RuleTable> Table(absl::string_view device);
+  // At the rule's location; without one, where the driver chooses, or else at the highest free one.
+  // Returns the location.
   absl::StatusOr<uint32_t> InsertRule(absl::string_view device, const NtupleRule& rule);
   absl::Status DeleteRule(absl::string_view device, uint32_t location);
 
@@ -50,6 +50,7 @@ class EthtoolIoctl {
  private:
   // The errno, or 0.
   int Call(absl::string_view device, void* command) const;
+  // RX_CLS_LOC_ANY where the driver chooses.
   absl::StatusOr<uint32_t> FreeLocation(absl::string_view device);
 
   const int socket_fd_;

@@ -83,14 +83,15 @@ class KernelNicControl final : public NicControl {
   }
 
   absl::StatusOr<std::vector<NtupleRule>> Rules() override { return ioctl_->Rules(device_); }
-  absl::StatusOr<uint32_t> RuleTableSize() override { return ioctl_->RuleTableSize(device_); }
+  absl::StatusOr<devmem::RuleTable> RuleTable() override { return ioctl_->Table(device_); }
   absl::StatusOr<NtupleRule> Rule(uint32_t location) override {
     return ioctl_->Rule(device_, location);
   }
-  absl::Status InsertRule(const NtupleRule& rule) override {
+  absl::StatusOr<uint32_t> InsertRule(const NtupleRule& rule) override {
     const uint32_t queues[] = {rule.queue};
-    return WithContext(KernelOperation::kRuleInsert, ioctl_->InsertRule(device_, rule).status(),
-                       queues);
+    const absl::StatusOr<uint32_t> location = ioctl_->InsertRule(device_, rule);
+    if (location.ok()) return location;
+    return WithContext(KernelOperation::kRuleInsert, location.status(), queues);
   }
   absl::Status DeleteRule(uint32_t location) override {
     return WithContext(KernelOperation::kRuleDelete, ioctl_->DeleteRule(device_, location), {});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Turns messages of the kernel's family `netdev` into values; for the client and the monitor. Any
+// Turns messages of the kernel's family `netdev` into values; for the client. Any
 // bytes give a value: what is missing or too short is left out.
 
 #pragma once

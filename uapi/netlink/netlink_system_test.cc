@@ -23,7 +23,7 @@
 #include "uapi/netlink/ethtool_ioctl.h"
 #include "uapi/netlink/link_info.h"
 #include "uapi/netlink/netdev_client.h"
-#include "uapi/netlink/netlink_monitor.h"
+#include "uapi/netlink/netlink_event.h"
 #include "uapi/netlink/nic_setup.h"
 
 namespace devmem {
@@ -185,18 +185,20 @@ TEST_F(NetlinkSystemTest, ASetupOfAVirtualPairIsRefusedAndChangesNothing) {
 }
 
 TEST_F(NetlinkSystemTest, ANewDeviceIsNotified) {
-  auto monitor = NetlinkMonitor::Open({{"netdev", "mgmt"}}, netns_);
-  ASSERT_TRUE(monitor.ok()) << monitor.status();
+  const auto socket = GenlSocket::Open("netdev", netns_);
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  ASSERT_TRUE((*socket)->Subscribe("mgmt").ok());
   ASSERT_EQ(Ip("link add dm8 type veth peer name dm9"), 0);
-  pollfd waiting = {.fd = (*monitor)->fd(), .events = POLLIN, .revents = 0};
+  pollfd waiting = {.fd = (*socket)->fd(), .events = POLLIN, .revents = 0};
   ASSERT_EQ(poll(&waiting, 1, 10'000), 1);
-  const auto events = (*monitor)->Read();
-  ASSERT_TRUE(events.ok()) << events.status();
-  ASSERT_FALSE(events->empty());
-  EXPECT_EQ(events->front().family, "netdev");
-  EXPECT_EQ(events->front().name, "dev-add-ntf");
-  ASSERT_TRUE(events->front().device.has_value());
-  EXPECT_GT(events->front().device->ifindex, 0u);
+  const auto messages = (*socket)->Notifications();
+  ASSERT_TRUE(messages.ok()) << messages.status();
+  ASSERT_FALSE(messages->empty());
+  const NetlinkEvent event = DecodeEvent("netdev", messages->front(),
+                                         [](uint32_t ifindex) { return absl::StrCat(ifindex); });
+  EXPECT_EQ(event.event, "dev-add-ntf");
+  EXPECT_GT(event.ifindex, 0u);
+  EXPECT_EQ(event.ifname, absl::StrCat(event.ifindex));
 }
 
 }  // namespace

@@ -47,11 +47,11 @@ class NicControl {
   virtual absl::Status SetRssTable(std::span<const uint32_t> queues) = 0;
 
   virtual absl::StatusOr<std::vector<NtupleRule>> Rules() = 0;
-  virtual absl::StatusOr<uint32_t> RuleTableSize() = 0;
+  virtual absl::StatusOr<devmem::RuleTable> RuleTable() = 0;
   // kNotFound when none is there.
   virtual absl::StatusOr<NtupleRule> Rule(uint32_t location) = 0;
-  // The rule says its location.
-  virtual absl::Status InsertRule(const NtupleRule& rule) = 0;
+  // At the rule's location, or without one where the driver chooses. Returns where it is.
+  virtual absl::StatusOr<uint32_t> InsertRule(const NtupleRule& rule) = 0;
   virtual absl::Status DeleteRule(uint32_t location) = 0;
 
   virtual absl::StatusOr<std::unique_ptr<RxBinding>> BindRx(int dmabuf_fd,

@@ -57,6 +57,21 @@ bool IsInUse(const std::vector<JournalRecord>& records, const JournalSubject& su
   });
 }
 
+// Whether a rule of which nobody knows the place is one that a living setup made for itself: then
+// the dead one, which found none like it, never came to make its own.
+bool IsOfTheLiving(const std::vector<JournalRecord>& records, const NicStep& step) {
+  const absl::StatusOr<NtupleRule> rule = ParseRule(step.after);
+  if (step.name != kAnyLocation || !rule.ok()) return false;
+  const auto same = [&](const JournalStep& other) {
+    if (other.undone || other.step.kind != NicStepKind::kRule) return false;
+    const absl::StatusOr<NtupleRule> living = ParseRule(other.step.after);
+    return living.ok() && SameRule(*living, *rule);
+  };
+  return std::any_of(records.begin(), records.end(), [&](const JournalRecord& record) {
+    return record.live && std::any_of(record.steps.begin(), record.steps.end(), same);
+  });
+}
+
 void UndoOne(NicControl& control, const PendingStep& pending, RestoreReport& report) {
   const NicStep& step = pending.step.step;
   const std::string what =
@@ -142,7 +157,8 @@ RestoreReport RestoreDevice(NicControl& control, const std::string& folder,
     }
     for (const JournalStep& step : record.steps) {
       const bool wanted = !in_use || step.step.kind == NicStepKind::kRule;
-      if (!step.undone && wanted) steps.push_back({&record, step});
+      if (step.undone || !wanted || IsOfTheLiving(records, step.step)) continue;
+      steps.push_back({&record, step});
     }
   }
   std::sort(steps.begin(), steps.end(),

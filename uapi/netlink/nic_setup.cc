@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -91,14 +90,19 @@ absl::Status NicSetup::Plan() {
   return absl::OkStatus();
 }
 
+absl::Status NicSetup::OpenJournal() {
+  if (journal_ != nullptr) return absl::OkStatus();
+  const std::string path =
+      options_.journal_path.empty() ? NewJournalPath(folder_, *subject_) : options_.journal_path;
+  absl::StatusOr<std::unique_ptr<NicJournal>> journal = NicJournal::Create(path, *subject_);
+  if (!journal.ok()) return journal.status();
+  journal_ = *std::move(journal);
+  return absl::OkStatus();
+}
+
 absl::Status NicSetup::Make(const NicStep& step, std::optional<NtupleRule> rule) {
-  if (journal_ == nullptr) {
-    const std::string path =
-        options_.journal_path.empty() ? NewJournalPath(folder_, *subject_) : options_.journal_path;
-    absl::StatusOr<std::unique_ptr<NicJournal>> journal = NicJournal::Create(path, *subject_);
-    if (!journal.ok()) return journal.status();
-    journal_ = *std::move(journal);
-  }
+  const absl::Status open = OpenJournal();
+  if (!open.ok()) return open;
   const absl::StatusOr<uint64_t> stamp = journal_->Append(step);
   if (!stamp.ok()) return stamp.status();
   made_.push_back({*stamp, step, std::move(rule)});
@@ -165,19 +169,66 @@ absl::Status NicSetup::AddQueues(std::span<const uint32_t> queues) {
   return status;
 }
 
-absl::StatusOr<uint32_t> NicSetup::FreeLocation() {
-  const absl::StatusOr<uint32_t> size = control_->RuleTableSize();
-  if (!size.ok()) return size.status();
+// Makes a rule where `rule` says, or where the driver chooses. Returns its location.
+absl::StatusOr<uint32_t> NicSetup::MakeRule(NtupleRule rule) {
+  NicStep step;
+  step.kind = NicStepKind::kRule;
+  step.name = rule.location ? absl::StrCat(*rule.location) : kAnyLocation;
+  step.before = "none";
+  step.after = rule.ToString();
+  if (rule.location) {
+    const absl::Status made = Make(step, rule);
+    if (!made.ok()) return made;
+    return *rule.location;
+  }
+  return MakeAnywhere(std::move(rule), std::move(step));
+}
+
+// The journal tells of the rule before it is made and of its place after that. A crash between the
+// two leaves a rule to look for, so there must be no other like it.
+absl::StatusOr<uint32_t> NicSetup::MakeAnywhere(NtupleRule rule, NicStep step) {
+  const absl::StatusOr<std::vector<NtupleRule>> others = control_->Rules();
+  if (!others.ok()) return others.status();
+  for (const NtupleRule& other : *others) {
+    if (!SameRule(other, rule)) continue;
+    return absl::AlreadyExistsError(
+        absl::StrCat(options_.device, " has this rule already: ", other.ToString(),
+                     "; its owner steers the same flow there (devmemctl rule list)"));
+  }
+  const absl::Status open = OpenJournal();
+  if (!open.ok()) return open;
+  const absl::StatusOr<uint64_t> announced = journal_->Append(step);
+  if (!announced.ok()) return announced.status();
+  const absl::StatusOr<uint32_t> location = control_->InsertRule(rule);
+  if (!location.ok()) {
+    journal_->MarkUndone(*announced).IgnoreError();
+    return location.status();
+  }
+  rule.location = *location;
+  step.name = absl::StrCat(*location);
+  step.after = rule.ToString();
+  const absl::StatusOr<uint64_t> placed = journal_->Append(step);
+  if (!placed.ok()) {
+    // Nobody could undo it later.
+    if (control_->DeleteRule(*location).ok()) journal_->MarkUndone(*announced).IgnoreError();
+    return placed.status();
+  }
+  journal_->MarkUndone(*announced).IgnoreError();
+  made_.push_back({*placed, std::move(step), std::move(rule)});
+  return *location;
+}
+
+// Where the next rule goes; unset: where the driver puts it.
+absl::StatusOr<std::optional<uint32_t>> NicSetup::NextLocation() {
+  const absl::StatusOr<RuleTable> table = control_->RuleTable();
+  if (!table.ok()) return table.status();
+  if (table->placed_by_driver) return std::optional<uint32_t>();
   const absl::StatusOr<std::vector<NtupleRule>> rules = control_->Rules();
   if (!rules.ok()) return rules.status();
-  std::set<uint32_t> taken;
-  for (const NtupleRule& rule : *rules) taken.insert(rule.location.value_or(0));
-  // From the top: people number theirs from the bottom.
-  for (uint32_t location = *size; location-- > 0;) {
-    if (taken.count(location) == 0) return location;
-  }
+  const std::optional<uint32_t> location = HighestFreeLocation(*table, *rules);
+  if (location) return location;
   return absl::ResourceExhaustedError(
-      absl::StrCat("the rule table of ", options_.device, " is full with ", *size,
+      absl::StrCat("the rule table of ", options_.device, " is full with ", table->size,
                    " rules; delete some that nobody needs (devmemctl rule list)"));
 }
 
@@ -192,7 +243,7 @@ absl::StatusOr<uint32_t> NicSetup::AddRule(const FlowMatch& match, uint32_t queu
   }
   const absl::StatusOr<DeviceLock> lock = DeviceLock::Take(folder_, *subject_);
   if (!lock.ok()) return lock.status();
-  const absl::StatusOr<uint32_t> location = FreeLocation();
+  const absl::StatusOr<std::optional<uint32_t>> location = NextLocation();
   if (!location.ok()) return location.status();
   absl::Status first;
   for (const FlowMatch& variant : RuleVariants(match)) {
@@ -201,17 +252,11 @@ absl::StatusOr<uint32_t> NicSetup::AddRule(const FlowMatch& match, uint32_t queu
     rule.match = variant;
     rule.queue = queue;
     rule.location = *location;
-    NicStep step;
-    step.kind = NicStepKind::kRule;
-    step.name = absl::StrCat(*location);
-    step.before = "none";
-    step.after = rule.ToString();
-    const absl::Status made = Make(step, rule);
-    if (made.ok()) return *location;
-    if (first.ok()) first = made;
+    const absl::StatusOr<uint32_t> made = MakeRule(std::move(rule));
+    if (made.ok()) return made;
+    if (first.ok()) first = made.status();
     // Only the form of the match can be helped by another one.
-    if (made.code() != absl::StatusCode::kInvalidArgument &&
-        made.code() != absl::StatusCode::kUnimplemented) {
+    if (!absl::IsInvalidArgument(made.status()) && !absl::IsUnimplemented(made.status())) {
       return made;
     }
   }

@@ -114,8 +114,11 @@ class NicSetup {
   std::vector<std::string> RestoreStale();
   absl::Status Plan();
   absl::Status ApplyFrom(size_t keep);
+  absl::Status OpenJournal();
   absl::Status Make(const NicStep& step, std::optional<NtupleRule> rule);
-  absl::StatusOr<uint32_t> FreeLocation();
+  absl::StatusOr<uint32_t> MakeRule(NtupleRule rule);
+  absl::StatusOr<uint32_t> MakeAnywhere(NtupleRule rule, NicStep step);
+  absl::StatusOr<std::optional<uint32_t>> NextLocation();
   // Undoes all but the first `keep` changes.
   absl::Status UndoTo(size_t keep);
   bool OthersNeedSettings() const;

@@ -53,10 +53,30 @@ absl::StatusOr<std::string> ReadRss(NicControl& control) {
   return RssText(tables->front().queues, rx_queues);
 }
 
+// Where the rule of a step is, or would be; unset when nobody knows and there is none like it.
+absl::StatusOr<std::optional<uint32_t>> LocationOf(NicControl& control, const NicStep& step) {
+  if (step.name != kAnyLocation) {
+    const absl::StatusOr<uint32_t> location = NumberOf(step, step.name);
+    if (!location.ok()) return location.status();
+    return std::optional(*location);
+  }
+  // Its setup died between the driver's choice and the note of it. It had made sure that there was
+  // no such rule, so the one that is there is its own.
+  const absl::StatusOr<NtupleRule> ours = ParseRule(step.after);
+  if (!ours.ok()) return BadState(step, step.after);
+  const absl::StatusOr<std::vector<NtupleRule>> rules = control.Rules();
+  if (!rules.ok()) return rules.status();
+  for (const NtupleRule& rule : *rules) {
+    if (SameRule(rule, *ours)) return rule.location;
+  }
+  return std::optional<uint32_t>();
+}
+
 absl::StatusOr<std::string> ReadRule(NicControl& control, const NicStep& step) {
-  const absl::StatusOr<uint32_t> location = NumberOf(step, step.name);
+  const absl::StatusOr<std::optional<uint32_t>> location = LocationOf(control, step);
   if (!location.ok()) return location.status();
-  const absl::StatusOr<NtupleRule> rule = control.Rule(*location);
+  if (!location->has_value()) return kNothing;
+  const absl::StatusOr<NtupleRule> rule = control.Rule(**location);
   if (absl::IsNotFound(rule.status())) return kNothing;
   if (!rule.ok()) return rule.status();
   const absl::StatusOr<NtupleRule> ours = ParseRule(step.after);
@@ -88,11 +108,13 @@ absl::Status SetRss(NicControl& control, const NicStep& step, const std::string&
 }
 
 absl::Status SetRule(NicControl& control, const NicStep& step, const std::string& state) {
-  const absl::StatusOr<uint32_t> location = NumberOf(step, step.name);
-  if (!location.ok()) return location.status();
-  if (state == kNothing) return control.DeleteRule(*location);
+  if (state == kNothing) {
+    const absl::StatusOr<std::optional<uint32_t>> location = LocationOf(control, step);
+    if (!location.ok()) return location.status();
+    return location->has_value() ? control.DeleteRule(**location) : absl::OkStatus();
+  }
   const absl::StatusOr<NtupleRule> rule = ParseRule(state);
-  return rule.ok() ? control.InsertRule(*rule) : rule.status();
+  return rule.ok() ? control.InsertRule(*rule).status() : rule.status();
 }
 
 absl::Status SetState(NicControl& control, const NicStep& step, const std::string& state) {

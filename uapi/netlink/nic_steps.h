@@ -24,6 +24,9 @@ std::optional<NicStepKind> ParseStepKind(absl::string_view text);
 
 absl::string_view ToString(DataSplit split);  // "unknown", "disabled", "enabled"
 
+// The name of a rule's step before the driver has said where it put it.
+inline constexpr char kAnyLocation[] = "any";
+
 // "default" for the table that drivers start with, else the queues with commas.
 std::string RssText(std::span<const uint32_t> table, uint32_t rx_queue_count);
 

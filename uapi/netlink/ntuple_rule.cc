@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -125,6 +126,16 @@ std::string NtupleRule::ToString() const {
   return text;
 }
 
+std::optional<uint32_t> HighestFreeLocation(const RuleTable& table,
+                                            const std::vector<NtupleRule>& rules) {
+  std::set<uint32_t> taken;
+  for (const NtupleRule& rule : rules) taken.insert(rule.location.value_or(0));
+  for (uint32_t location = table.size; location-- > 0;) {
+    if (taken.count(location) == 0) return location;
+  }
+  return std::nullopt;
+}
+
 bool SameRule(const NtupleRule& a, const NtupleRule& b) {
   const bool a_v6 = Ipv6Of(a.match).value_or(a.ipv6);
   const bool b_v6 = Ipv6Of(b.match).value_or(b.ipv6);
@@ -161,7 +172,7 @@ absl::StatusOr<ethtool_rx_flow_spec> EncodeRule(const NtupleRule& rule) {
     spec.flow_type |= FLOW_RSS;
     spec.ring_cookie = 0;
   }
-  spec.location = rule.location.value_or(0);
+  spec.location = rule.location.value_or(RX_CLS_LOC_ANY);
   return spec;
 }
 

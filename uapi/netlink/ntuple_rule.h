@@ -28,7 +28,7 @@ struct NtupleRule {
   uint32_t queue = 0;
   bool drop = false;
   std::optional<uint32_t> rss_context;  // Instead of a queue: spread by that context's table.
-  std::optional<uint32_t> location;     // Unset: the first free one.
+  std::optional<uint32_t> location;     // Unset: the highest free one, or the driver's choice.
   // A rule of another kind, or one that compares parts of fields, VLANs and the like. It is shown,
   // never made, and equals nothing.
   bool foreign = false;
@@ -37,9 +37,21 @@ struct NtupleRule {
   std::string ToString() const;
 };
 
+// A NIC's room for rules.
+struct RuleTable {
+  uint32_t size = 0;              // Locations; 0 where the driver does not say.
+  bool placed_by_driver = false;  // It takes RX_CLS_LOC_ANY, and some such take nothing else.
+};
+
+// The free location to use: the highest, since people number theirs from the bottom. Unset: the
+// table is full.
+std::optional<uint32_t> HighestFreeLocation(const RuleTable& table,
+                                            const std::vector<NtupleRule>& rules);
+
 // The same match, with the same outcome; the location does not count.
 bool SameRule(const NtupleRule& a, const NtupleRule& b);
 
+// Without a location the driver is asked to choose one (RX_CLS_LOC_ANY).
 // Errors: kInvalidArgument  addresses of two IP versions.
 absl::StatusOr<ethtool_rx_flow_spec> EncodeRule(const NtupleRule& rule);
 NtupleRule DecodeRule(const ethtool_rx_flow_spec& spec, uint32_t rss_context);
