@@ -77,7 +77,11 @@ absl::Status DataPath::CreateRx(const RxRingConfig& config) {
 }
 
 absl::Status DataPath::DestroyTx(uint32_t queue) { return Destroy(tx_, queue, "tx"); }
-absl::Status DataPath::DestroyRx(uint32_t queue) { return Destroy(rx_, queue, "rx"); }
+absl::Status DataPath::DestroyRx(uint32_t queue) {
+  const auto found = rx_.find(queue);
+  if (found != rx_.end()) found->second->Stop();
+  return Destroy(rx_, queue, "rx");
+}
 
 void DataPath::TxDoorbell(uint32_t queue, uint32_t tail) {
   const auto found = tx_.find(queue);
@@ -136,6 +140,7 @@ void DataPath::DeliverTo(RxRing& ring, RxPacket packet) {
 }
 
 void DataPath::EndBatch() {
+  for (auto& [queue, ring] : rx_) ring->EndBatch();
   const auto tell = [this](auto& rings) {
     for (auto& [queue, ring] : rings) {
       if (!ring->TakeNews()) continue;

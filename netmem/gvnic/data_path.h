@@ -47,7 +47,8 @@ class DataPath {
   //         kInvalidArgument  a ring that is not aligned, or not in shared, writable memory.
   absl::Status CreateTx(const TxRingConfig& config);
   absl::Status CreateRx(const RxRingConfig& config);
-  // Packets that wait for the queue's buffers are dropped and counted.
+  // Packets that wait for the queue's buffers are dropped and counted; what is being merged is
+  // delivered.
   //
   // Errors: kNotFound  there is no such queue.
   absl::Status DestroyTx(uint32_t queue);
@@ -59,11 +60,12 @@ class DataPath {
   void RxDoorbell(uint32_t queue, uint32_t tail);
 
   // Takes a packet from the network. Interrupts wait for EndBatch(): the packets of one batch bring
-  // one interrupt per queue.
+  // one interrupt per queue. So do, on queues with hardware GRO, frames that others may continue.
   void Receive(Packet packet);
   void EndBatch();
 
-  // Drops every queue, rule and RSS setting. The port, the faults and the statistics stay.
+  // Drops every queue with what it holds, every rule and RSS setting. The port, the faults and the
+  // statistics stay.
   void Reset();
 
   // Where packets go; nullptr: nowhere, counted. The port outlives this object or is replaced.

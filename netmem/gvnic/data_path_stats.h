@@ -23,7 +23,8 @@ struct QueueStats {
 };
 
 // Of the device since it was made. Every packet that a queue fetched or that came from the network
-// is in exactly one of its direction's counts of packets or drops.
+// is in exactly one of its direction's counts of packets or drops; of received frames that were
+// merged, the packet is.
 struct DataPathStats {
   uint64_t tx_packets = 0;  // Handed to the port.
   uint64_t tx_bytes = 0;
@@ -40,8 +41,19 @@ struct DataPathStats {
   uint64_t bad_doorbells = 0;         // For no queue, or with a tail outside the ring.
   uint64_t rx_packets = 0;            // Delivered.
   uint64_t rx_bytes = 0;
-  uint64_t rx_super_frames = 0;      // Of rx_packets: delivered whole.
+  uint64_t rx_super_frames = 0;      // Of rx_packets: came whole, or were merged here.
   uint64_t rx_cut_super_frames = 0;  // Came whole and were delivered as frames.
+  uint64_t rx_rsc_packets = 0;       // Merged here, from rx_rsc_frames.
+  uint64_t rx_rsc_frames = 0;
+  uint64_t rx_rsc_end_push = 0;  // Why packets, of one frame or more, grew no further: RscEnd.
+  uint64_t rx_rsc_end_segment_size = 0;
+  uint64_t rx_rsc_end_order = 0;
+  uint64_t rx_rsc_end_headers = 0;
+  uint64_t rx_rsc_end_not_data = 0;
+  uint64_t rx_rsc_end_full = 0;
+  uint64_t rx_rsc_end_evicted = 0;
+  uint64_t rx_rsc_end_batch = 0;
+  uint64_t rx_rsc_end_stop = 0;
   uint64_t rx_split = 0;             // With their headers apart.
   uint64_t rx_header_overflows = 0;  // Not split for the length of their headers, or by a fault.
   uint64_t rx_checksum_errors = 0;   // Delivered with the error bit.

@@ -12,6 +12,7 @@
 
 #include "netmem/gvnic/checksum_offload.h"
 #include "netmem/gvnic/device_port.h"
+#include "netmem/gvnic/faulty_wire.h"
 #include "netmem/gvnic/limits.h"
 #include "netmem/gvnic/pair_link.h"
 #include "selftests/testing/gvnic_ring_driver.h"
@@ -212,6 +213,83 @@ TEST_F(DataPathTest, LiftingAFaultDeliversWhatWaited) {
   b_.path.SetFaults({});
   EXPECT_EQ(rx.TakePackets().size(), 1u);
   EXPECT_EQ(b_.interrupts.size(), 1u);
+}
+
+// Frames of a stream that arrive one by one.
+class DataPathRscTest : public DataPathTest {
+ protected:
+  static constexpr uint32_t kSegmentBytes = 1448;
+
+  void Receive(uint32_t frames) {
+    for (; frames > 0; --frames) {
+      const TestFrame frame{.seq = seq_, .payload = TestPayload(kSegmentBytes, seq_.value())};
+      b_.path.Receive({.bytes = frame.Bytes()});
+      seq_ += kSegmentBytes;
+    }
+  }
+
+  SeqNum seq_ = SeqNum(1);
+};
+
+TEST_F(DataPathRscTest, TheFramesOfABurstAreOnePacketAndNoneWaitsForAnother) {
+  RxDriver rx = MakeRx(0, {.entries = 64, .buffer_bytes = 4096, .gro_hw = true});
+  for (int burst = 0; burst < 2; ++burst) {
+    Receive(10);
+    EXPECT_TRUE(rx.TakePackets().empty());
+    b_.path.EndBatch();
+    const std::vector<ReceivedPacket> packets = rx.TakePackets();
+    ASSERT_EQ(packets.size(), 1u);
+    EXPECT_TRUE(packets[0].last.is_rsc);
+    EXPECT_EQ(packets[0].last.segment_bytes, kSegmentBytes);
+    EXPECT_TRUE(packets[0].last.checksum_processed);
+    EXPECT_FALSE(packets[0].last.checksum_error);
+    EXPECT_EQ(packets[0].payload.size(), 10 * kSegmentBytes);
+    EXPECT_EQ(packets[0].bytes_in_buffers.size(), 4u);
+    const std::vector<uint8_t> bytes = packets[0].Bytes();
+    EXPECT_EQ(VerifyL4Checksum(bytes, ReadFrameLayout(bytes)), L4Check::kGood);
+  }
+  EXPECT_EQ(b_.interrupts.size(), 2u);
+  EXPECT_EQ(b_.Count("rx_rsc_packets"), 2u);
+  EXPECT_EQ(b_.Count("rx_rsc_frames"), 20u);
+  EXPECT_EQ(b_.Count("rx_packets"), 2u);
+}
+
+TEST_F(DataPathRscTest, AQueueWithoutGroMergesNothing) {
+  RxDriver rx = MakeRx(0, {});
+  Receive(3);
+  EXPECT_EQ(rx.TakePackets().size(), 3u);
+}
+
+TEST_F(DataPathRscTest, ADestroyedQueueHasWhatWasBeingMerged) {
+  RxDriver rx = MakeRx(0, {.gro_hw = true});
+  Receive(2);
+  ASSERT_TRUE(b_.path.DestroyRx(0).ok());
+  EXPECT_EQ(rx.TakePackets().size(), 1u);
+  EXPECT_EQ(b_.Count("rx_rsc_end_stop"), 1u);
+}
+
+TEST_F(DataPathRscTest, AResetDropsWhatWasBeingMergedAndCountsItsFrames) {
+  RxDriver rx = MakeRx(0, {.gro_hw = true});
+  Receive(3);
+  b_.path.Reset();
+  b_.path.EndBatch();
+  EXPECT_TRUE(rx.TakePackets().empty());
+  EXPECT_EQ(b_.Count("rx_drop_held"), 3u);
+}
+
+TEST_F(DataPathRscTest, WhatAWireCutArrivesWholeAgain) {
+  RxDriver rx = MakeRx(0, {.entries = 64, .buffer_bytes = 4096, .gro_hw = true});
+  FaultyWire wire({}, 1, 1, b_.port);
+  a_.path.SetPort(&wire);
+  const TestFrame frame{.payload = TestPayload(20 * kSegmentBytes)};
+  tx_.SendTso(frame.Bytes(), 1, kSegmentBytes, 54);
+  Go();
+  wire.Advance(1);
+  const std::vector<ReceivedPacket> packets = rx.TakePackets();
+  ASSERT_EQ(packets.size(), 1u);
+  EXPECT_EQ(packets[0].payload, frame.payload);
+  EXPECT_TRUE(packets[0].last.is_rsc);
+  EXPECT_FALSE(packets[0].last.checksum_error);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "netmem/gvnic/segmenter.h"
 #include "provider/check.h"
 #include "selftests/testing/gvnic_guest.h"
+#include "selftests/testing/test_frames.h"
 
 namespace devmem {
 namespace {
@@ -162,14 +163,28 @@ class Machine {
     if (what < 250) return path_.Reset();
     guest_.memory().UnmapAll();
   }
+  // Any bytes as a packet, or a frame of a stream, which others of its batch may continue.
   void Receive(Input& input) {
-    Packet packet{.segment_bytes = input.U16(),
-                  .header_bytes = input.U8(),
-                  .checksum_good = input.U8() % 2 == 0};
+    Packet packet{.segment_bytes = input.U16(), .header_bytes = input.U8()};
+    const uint8_t how = input.U8();
     const std::span<const uint8_t> bytes = input.Bytes(input.U16() % 2048);
+    packet.checksum_good = how % 2 == 0;
     packet.bytes.assign(bytes.begin(), bytes.end());
+    if (how >= 128) packet = StreamFrame(packet);
     path_.Receive(std::move(packet));
-    path_.EndBatch();
+    if (how % 4 < 2) path_.EndBatch();
+  }
+  // The segment that comes next, or nearly, as the first bytes say; its payload is the rest.
+  Packet StreamFrame(const Packet& shape) {
+    testing::TestFrame frame{.payload = shape.bytes};
+    if (shape.header_bytes % 8 == 0) frame.flow = testing::TestFlowV6();
+    if (shape.header_bytes % 8 == 1) ++frame.flow.remote_port;
+    if (shape.header_bytes % 16 == 2) frame.flags |= kTcpPsh;
+    if (shape.header_bytes % 16 == 3) seq_ += shape.segment_bytes;
+    if (shape.header_bytes % 16 == 4) frame.ack = SeqNum(shape.segment_bytes);
+    frame.seq = seq_;
+    seq_ += static_cast<uint32_t>(frame.payload.size());
+    return {.bytes = frame.Bytes()};
   }
   void Fault(Input& input) {
     path_.SetFaults({.unsplittable = input.U8() % 4u,
@@ -193,6 +208,7 @@ class Machine {
 
   GvnicGuest guest_{kMemoryBytes};
   uint32_t interrupts_ = 0;
+  SeqNum seq_ = {};
   JudgingPort port_;
   DataPath path_{guest_.memory(), [this](uint32_t block) {
                    DEVMEM_CHECK(block < 2 * kQueues, "an interrupt of no queue");

@@ -63,6 +63,11 @@ inline constexpr uint32_t kRxHeaderBytesMax = 1023;
 inline constexpr uint32_t kRxHeldPacketsMax = 8192;
 inline constexpr uint32_t kRxHeldBytesMax = 16u << 20;
 
+// Flows of one rx queue whose frames are merged at the same time, and what a merged packet may
+// reach: the most that IPv4's length counts, for IPv6 as well.
+inline constexpr uint32_t kRscContextsMax = 16;
+inline constexpr uint32_t kRscIpBytesMax = 65535;
+
 // What one end of a pair of devices can send before the event loop takes it to the other.
 inline constexpr uint32_t kPairQueueBytesMax = 64u << 20;
 

@@ -58,37 +58,31 @@ RxRing::RxRing(GuestMemory& memory, const RxRingConfig& config, RxFaults& faults
       memory_(memory),
       faults_(faults),
       stats_(stats),
-      completions_(memory, kRxCompletionFormat, config.completion_ring, config.completion_entries) {
-}
+      completions_(memory, kRxCompletionFormat, config.completion_ring, config.completion_entries),
+      coalescer_(config_, stats, *this) {}
 
-RxRing::~RxRing() { stats_.rx_drop_held += held_.size(); }
+RxRing::~RxRing() { stats_.rx_drop_held += held_.size() + coalescer_.open_frames(); }
 
 uint32_t RxRing::available() const {
   if (faults_.withhold_buffers) return 0;
   return (tail_ - head_) & (uint32_t{config_.buffer_entries} - 1);
 }
 
-bool RxRing::WouldSplit(const RxPacket& packet) const {
-  return config_.header_bytes != 0 && packet.layout.is_tcp() &&
-         packet.layout.header_bytes <= config_.header_bytes;
-}
-
-// A packet without payload still takes one buffer, for its completion.
-uint32_t RxRing::BuffersForBytes(uint32_t bytes) const {
-  return std::max(1u, (bytes + config_.buffer_bytes - 1) / config_.buffer_bytes);
-}
-
-uint32_t RxRing::BuffersFor(const RxPacket& packet) const {
-  const uint32_t apart = WouldSplit(packet) ? packet.layout.header_bytes : 0;
-  return BuffersForBytes(packet.layout.frame_bytes - apart);
-}
-
 void RxRing::Receive(RxPacket packet) {
-  if (packet.layout.frame_bytes == 0 || BuffersFor(packet) >= config_.buffer_entries) {
+  if (config_.gro_hw) {
+    coalescer_.Offer(std::move(packet));
+  } else {
+    Take(std::move(packet));
+  }
+}
+
+void RxRing::Take(RxPacket packet) {
+  const uint32_t buffers = BuffersFor(config_, packet.layout);
+  if (packet.layout.frame_bytes == 0 || buffers >= config_.buffer_entries) {
     ++stats_.rx_drop_size;
     return;
   }
-  if (held_.empty() && BuffersFor(packet) <= available()) {
+  if (buffers <= free_buffers()) {
     Deliver(packet);
   } else {
     Hold(std::move(packet));
@@ -116,7 +110,7 @@ void RxRing::Doorbell(uint32_t tail) {
 }
 
 void RxRing::Retry() {
-  while (!held_.empty() && BuffersFor(held_.front()) <= available()) {
+  while (!held_.empty() && BuffersFor(config_, held_.front().layout) <= available()) {
     const RxPacket packet = std::move(held_.front());
     held_.pop_front();
     held_bytes_ -= packet.packet.bytes.size();
@@ -127,10 +121,10 @@ void RxRing::Retry() {
 RxRing::Plan RxRing::MakePlan(const RxPacket& packet) {
   Plan plan;
   const bool can_split = config_.header_bytes != 0 && packet.layout.is_tcp();
-  plan.is_split = WouldSplit(packet);
+  plan.is_split = SplitsHeaders(config_, packet.layout);
   plan.header_overflow = can_split && !plan.is_split;
   // A packet kept whole may need one buffer more than there is; then the fault waits for another.
-  const bool fits_whole = BuffersForBytes(packet.layout.frame_bytes) <= available();
+  const bool fits_whole = BuffersForBytes(config_, packet.layout.frame_bytes) <= available();
   if (plan.is_split && fits_whole && TakeFault(faults_.header_overflow)) {
     plan.is_split = false;
     plan.header_overflow = true;
@@ -138,7 +132,7 @@ RxRing::Plan RxRing::MakePlan(const RxPacket& packet) {
   if (plan.is_split && fits_whole && TakeFault(faults_.unsplittable)) plan.is_split = false;
   plan.rx_error = TakeFault(faults_.rx_error);
   plan.header_bytes = plan.is_split ? packet.layout.header_bytes : 0;
-  plan.buffers = BuffersForBytes(packet.layout.frame_bytes - plan.header_bytes);
+  plan.buffers = BuffersForBytes(config_, packet.layout.frame_bytes - plan.header_bytes);
   return plan;
 }
 

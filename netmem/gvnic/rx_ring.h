@@ -7,7 +7,8 @@
 //   with header split:   headers -> header_address of the first buffer, payload -> buffers from 0
 //   without:             the frame -> buffers from 0
 //
-// Packets that find too few buffers wait here, in order, until a doorbell brings more.
+// Where the queue has hardware GRO, frames are merged on their way in (rx_coalescer.h). Packets
+// that find too few buffers wait here, in order, until a doorbell brings more.
 
 #pragma once
 
@@ -17,26 +18,17 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "netmem/gvnic/checksum_offload.h"
 #include "netmem/gvnic/completion_ring.h"
 #include "netmem/gvnic/data_path_stats.h"
 #include "netmem/gvnic/dqo_format.h"
-#include "netmem/gvnic/frame_layout.h"
 #include "netmem/gvnic/guest_memory.h"
-#include "netmem/gvnic/port.h"
 #include "netmem/gvnic/ring_config.h"
+#include "netmem/gvnic/rx_coalescer.h"
+#include "netmem/gvnic/rx_packet.h"
 
 namespace devmem {
 
-// A packet with what the device has found out about it.
-struct RxPacket {
-  Packet packet = {};
-  FrameLayout layout = {};
-  uint32_t hash = 0;
-  L4Check check = L4Check::kNone;
-};
-
-class RxRing {
+class RxRing final : private RxSink {
  public:
   // `memory`, `faults` and `stats` outlive the ring.
   //
@@ -53,8 +45,13 @@ class RxRing {
     return config_.gro_hw && layout.is_tcp() && !layout.has_extensions;
   }
 
-  // Delivers a packet, or keeps it until there are buffers, or drops it for want of room.
+  // Delivers a packet, or keeps it until there are buffers, or drops it for want of room. With
+  // hardware GRO, what may still grow is delivered by EndBatch() at the latest.
   void Receive(RxPacket packet);
+  // Nothing that belongs to what was received since the last call is coming any more.
+  void EndBatch() { coalescer_.EndAll(RscEnd::kBatch); }
+  // The same before the ring is destroyed. Without it, what may still grow is dropped and counted.
+  void Stop() { coalescer_.EndAll(RscEnd::kStop); }
 
   // The guest has posted buffers up to `tail`. Delivers what waited. A tail outside the ring is
   // counted and ignored.
@@ -88,10 +85,9 @@ class RxRing {
   RxRing(GuestMemory& memory, const RxRingConfig& config, RxFaults& faults, DataPathStats& stats);
 
   uint32_t available() const;
+  uint32_t free_buffers() const override { return held_.empty() ? available() : 0; }
+  void Take(RxPacket packet) override;
   Plan MakePlan(const RxPacket& packet);
-  uint32_t BuffersForBytes(uint32_t bytes) const;
-  uint32_t BuffersFor(const RxPacket& packet) const;
-  bool WouldSplit(const RxPacket& packet) const;
   void Deliver(const RxPacket& packet);
   bool Fetch(const Plan& plan);
   void Place(const RxPacket& packet, const Plan& plan);
@@ -103,6 +99,7 @@ class RxRing {
   RxFaults& faults_;
   DataPathStats& stats_;
   CompletionRing completions_;
+  RxCoalescer coalescer_;
   QueueStats queue_stats_;
   uint32_t head_ = 0;            // The next buffer to consume.
   uint32_t tail_ = 0;            // Behind the last one posted.

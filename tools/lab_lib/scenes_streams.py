@@ -56,6 +56,32 @@ def _register_receives(backend):
         lab.lands(Stream(backend, family=6))
 
 
+def _merges(lab):
+    """(packets, frames) that eth0's device has merged so far."""
+    counters = lab.nics.command("stats")["statistics"]["devices"][0]["counters"]
+    return counters["rx_rsc_packets"], counters["rx_rsc_frames"]
+
+
+@scene("frames that arrive one by one are merged by HW-GRO, and by nothing without it")
+def _(lab):
+    on_peer = f"ip netns exec {network.PEER} ethtool -K eth1"
+    lab.check(f"{on_peer} tso off gso off")
+    try:
+        for backend in BACKENDS:
+            packets, frames = _merges(lab)
+            lab.lands(Stream(backend))
+            more_packets, more_frames = (after - before for after, before in
+                                         zip(_merges(lab), (packets, frames)))
+            lab.expect(more_packets > 0, f"{backend}: frames are merged")
+            lab.notes[f"{backend}_frames_per_packet"] = round(more_frames / more_packets, 1)
+        before = _merges(lab)
+        lab.check("ethtool -K eth0 rx-gro-hw off")
+        lab.lands(Stream("kernel"))
+        lab.expect(_merges(lab) == before, "without HW-GRO nothing is merged")
+    finally:
+        lab.check(f"{on_peer} tso on gso on; ethtool -K eth0 rx-gro-hw on")
+
+
 def _register_matrix(backend, mtu, gro):
     @scene(f"{backend} receives at MTU {mtu} with HW-GRO {gro}")
     def _(lab):
