@@ -45,14 +45,7 @@ void TcpEngine::PutInAcceptQueue(TcpConnection& connection) {
   connection.backlog_place = BacklogPlace::kQueued;
   Listener* listener = FindListener(connection.listener);
   --listener->half_open;
-  ++listener->queued;
-  const uint32_t index = IndexOf(connection);
-  if (listener->accept_tail == kNoConnectionIndex) {
-    listener->accept_head = index;
-  } else {
-    at(listener->accept_tail).next_accept = index;
-  }
-  listener->accept_tail = index;
+  listener->queue.PushBack(IndexOf(connection), LinksInQueue());
 }
 
 // Ends before its handshake did.

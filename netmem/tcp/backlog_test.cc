@@ -202,6 +202,23 @@ TEST_F(BacklogTest, ACookieIsNotHeardWhileTheAcceptQueueIsFull) {
   EXPECT_EQ(stats().cookies_valid, 3u);
 }
 
+TEST_F(BacklogTest, WhoEndsWhileItWaitsLeavesTheOthersInOrder) {
+  Queue(6);
+  for (const uint16_t port : std::vector<uint16_t>{41002, 41000, 41005}) {
+    peer_port_ = port;
+    peer_nxt_ = kPeerIss + 1;
+    Send({.flags = kTcpRst});
+  }
+  std::vector<uint16_t> ports;
+  while (Accept()) {
+    ports.push_back(c().flow.remote_port);
+    engine().Abort(c(), h().now);
+    Detach();
+  }
+  EXPECT_EQ(ports, (std::vector<uint16_t>{41001, 41003, 41004}));
+  EXPECT_FALSE(engine().HasPending(listener_));
+}
+
 TEST_F(BacklogTest, ASynAckGoesAgainFiveTimes) {
   SynReceived();
   h().Advance(10 * 60 * kSecond);

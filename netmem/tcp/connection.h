@@ -12,6 +12,7 @@
 #include <iterator>
 
 #include "absl/strings/string_view.h"
+#include "netmem/tcp/accept_queue.h"
 #include "netmem/tcp/ack_policy.h"
 #include "netmem/tcp/ecn.h"
 #include "netmem/tcp/receiver.h"
@@ -46,8 +47,6 @@ enum class CloseReason : uint8_t {
   kMemoryGone,   // The memory that it received into was revoked or removed by its exporter.
 };
 absl::string_view ToString(CloseReason reason);
-
-inline constexpr uint32_t kNoConnectionIndex = UINT32_MAX;
 
 // Where a connection of a listener stands.
 enum class BacklogPlace : uint8_t {
@@ -102,7 +101,7 @@ struct TcpConnection {
   uint32_t generation = 1;
   uint32_t invalid_answered_ms = 0;  // When an unacceptable segment was answered last; 0: never.
   ListenerId listener = 0;           // That it came from and was not accepted from yet; 0: none.
-  uint32_t next_accept = kNoConnectionIndex;  // Behind it in the accept queue.
+  AcceptLinks accept_links;          // While backlog_place is kQueued.
   CloseReason close_reason = CloseReason::kNone;
   bool first_promise = false;  // The ledger counts what the handshake promised; see GrantFirst().
   BacklogPlace backlog_place = BacklogPlace::kNone;

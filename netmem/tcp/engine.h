@@ -183,11 +183,9 @@ class TcpEngine {
     uint32_t backlog = 0;
     bool bound = false;
     uint32_t half_open = 0;
-    uint32_t queued = 0;       // Established, and not accepted.
     Nanos cookie_at = kNever;  // When the last SYN cookie went; kNever: none did.
     SocketOptionsRef options;  // Of the connections to come.
-    uint32_t accept_head = kNoConnectionIndex;
-    uint32_t accept_tail = kNoConnectionIndex;
+    AcceptQueue queue;         // Established, and not accepted.
   };
 
   TcpEngine(const Config& config, PieceStore* store, SegmentSink* sink, ConnectionTable table,
@@ -224,7 +222,10 @@ class TcpEngine {
   const Listener* ListenerFor(const FlowKey& flow) const;
   // Linux's sk_acceptq_is_full(): one more than the backlog may wait.
   static bool AcceptQueueFull(const Listener& listener) {
-    return listener.queued > listener.backlog;
+    return listener.queue.size() > listener.backlog;
+  }
+  auto LinksInQueue() {
+    return [this](uint32_t index) -> AcceptLinks& { return at(index).accept_links; };
   }
   bool HalfOpenFull(const Listener& listener) const;
   TcpConnection* NewHalfOpen(Listener& listener, const Segment& segment, SeqNum iss);

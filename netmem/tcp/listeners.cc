@@ -81,15 +81,15 @@ absl::Status TcpEngine::CloseListener(ListenerId id, Nanos now) {
 
 bool TcpEngine::HasPending(ListenerId id) const {
   for (const Listener& listener : listeners_) {
-    if (listener.id == id && id != 0) return listener.accept_head != kNoConnectionIndex;
+    if (listener.id == id && id != 0) return listener.queue.size() != 0;
   }
   return false;
 }
 
 std::optional<ConnectionId> TcpEngine::Accept(ListenerId id) {
   Listener* listener = FindListener(id);
-  if (listener == nullptr || listener->accept_head == kNoConnectionIndex) return std::nullopt;
-  TcpConnection& connection = at(listener->accept_head);
+  if (listener == nullptr || listener->queue.size() == 0) return std::nullopt;
+  TcpConnection& connection = at(listener->queue.front());
   LeaveListener(connection);
   connection.attached = true;
   return IdOf(connection);
@@ -102,20 +102,7 @@ void TcpEngine::LeaveListener(TcpConnection& connection) {
   connection.listener = 0;
   if (connection.backlog_place != BacklogPlace::kQueued) return;
   connection.backlog_place = BacklogPlace::kNone;
-  if (listener == nullptr) return;
-  --listener->queued;
-  const uint32_t index = IndexOf(connection);
-  uint32_t previous = kNoConnectionIndex;
-  for (uint32_t at_index = listener->accept_head; at_index != kNoConnectionIndex;
-       previous = at_index, at_index = at(at_index).next_accept) {
-    if (at_index != index) continue;
-    uint32_t& link =
-        previous == kNoConnectionIndex ? listener->accept_head : at(previous).next_accept;
-    link = connection.next_accept;
-    if (listener->accept_tail == index) listener->accept_tail = previous;
-    connection.next_accept = kNoConnectionIndex;
-    return;
-  }
+  if (listener != nullptr) listener->queue.Remove(IndexOf(connection), LinksInQueue());
 }
 
 }  // namespace devmem
