@@ -34,6 +34,9 @@ class NicSetupNic final : public KernelNic {
   absl::StatusOr<std::unique_ptr<TxBinding>> BindTx(int dmabuf) override {
     return setup_->BindTx(dmabuf);
   }
+  absl::Status WithLinkState(const absl::Status& refusal) override {
+    return setup_->WithLinkState(refusal);
+  }
   absl::StatusOr<uint32_t> AddRule(const FlowMatch& match, uint32_t queue) override {
     return setup_->AddRule(match, queue);
   }

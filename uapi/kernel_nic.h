@@ -33,6 +33,9 @@ class KernelNic {
   virtual absl::StatusOr<std::unique_ptr<RxBinding>> BindRx(int dmabuf,
                                                             std::span<const uint32_t> queues) = 0;
   virtual absl::StatusOr<std::unique_ptr<TxBinding>> BindTx(int dmabuf) = 0;
+  // For a binding that went another way than BindRx(), which does this itself: the refusal, with
+  // what became of the interface over it. See NicSetup::WithLinkState().
+  virtual absl::Status WithLinkState(const absl::Status& refusal) = 0;
   virtual absl::StatusOr<uint32_t> AddRule(const FlowMatch& match, uint32_t queue) = 0;
   virtual absl::Status RemoveRule(uint32_t location) = 0;
 };

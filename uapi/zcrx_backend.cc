@@ -140,7 +140,7 @@ absl::StatusOr<std::shared_ptr<SocketQueue>> ZcrxBackend::MakeQueue(const Memory
        .chunk_bytes = part.net_iov_bytes == page_bytes ? 0 : part.net_iov_bytes,
        .refill_entries = std::min(std::bit_ceil(setup.chunk_count) * 2, kRefillEntriesMax)},
       memory.area());
-  if (!port.ok()) return port.status();
+  if (!port.ok()) return nic_->WithLinkState(port.status());
   setup.port = *std::move(port);
   return ZcrxQueue::Create(std::move(setup),
                            {.host = host_.get(), .stats = stats, .zcrx_stats = &stats_});

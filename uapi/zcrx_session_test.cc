@@ -162,9 +162,10 @@ TEST_F(ZcrxSessionTest, EachQueueHasARingAndAPartOfItsOwn) {
 
 TEST_F(ZcrxSessionTest, ARefusedQueueEndsThoseBeforeItAndSaysWhy) {
   system_.refused_from = 1;
+  nic_.link_state = "; fake0 has lost its link";
   system_.open_answer = absl::AlreadyExistsError("queue 2 is bound already");
   const absl::Status refused = session_->Bind(*region_, {.queues = {1, 2}}).status();
-  EXPECT_EQ(refused.message(), "queue 2 is bound already");
+  EXPECT_EQ(refused.message(), "queue 2 is bound already; fake0 has lost its link");
   EXPECT_TRUE(system_.opened[0].record.closed);
   EXPECT_EQ(system_.freed, std::vector<uint32_t>{1});
   system_.refused_from = SIZE_MAX;

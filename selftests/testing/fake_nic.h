@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "provider/memfd_file.h"
 #include "provider/region.h"
 #include "uapi/kernel_nic.h"
@@ -39,6 +40,7 @@ struct FakeNicState {
   absl::Status bind_rx_answer = absl::OkStatus();
   absl::Status bind_tx_answer = absl::OkStatus();
   absl::Status rule_answer = absl::OkStatus();
+  std::string link_state;  // What a refusal to bind adds.
   std::function<void(const FlowMatch&)> on_rule = [](const FlowMatch&) {};
 };
 
@@ -73,6 +75,9 @@ class FakeNic final : public KernelNic {
     state_->tx_bindings[id] = dmabuf;
     return std::make_unique<TxBinding>(
         id, std::make_unique<Unbinder>([state = state_, id] { state->tx_bindings.erase(id); }));
+  }
+  absl::Status WithLinkState(const absl::Status& refusal) override {
+    return absl::Status(refusal.code(), absl::StrCat(refusal.message(), state_->link_state));
   }
   absl::StatusOr<uint32_t> AddRule(const FlowMatch& match, uint32_t queue) override {
     if (!state_->rule_answer.ok()) return state_->rule_answer;

@@ -23,7 +23,7 @@
 namespace devmem {
 
 struct FakeNicSettings {
-  LinkInfo link{.ifindex = 7, .name = "eth0", .up = true, .mtu_bytes = 1500};
+  LinkInfo link{.ifindex = 7, .name = "eth0", .up = true, .carrier = true, .mtu_bytes = 1500};
   DriverInfo driver{.driver = "gve", .version = "", .firmware = "", .bus = ""};
   bool rings_known = true;
   RingsInfo rings;
@@ -59,6 +59,7 @@ class FakeNicControl final : public NicControl {
   explicit FakeNicControl(std::shared_ptr<FakeNicSettings> state) : nic_(std::move(state)) {}
 
   absl::StatusOr<LinkInfo> Link() override { return nic_->link; }
+  bool AwaitCarrier() override { return nic_->link.carrier; }
   absl::StatusOr<DriverInfo> Driver() override { return nic_->driver; }
   absl::StatusOr<std::vector<NetdevQueue>> Queues() override {
     std::vector<NetdevQueue> queues;

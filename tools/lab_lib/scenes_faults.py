@@ -8,7 +8,7 @@ import json
 import network
 from common import LabError
 from observe import nothing_is_left
-from scene import ROUGH, Boot, Skip, scene
+from scene import ROUGH, Boot, scene
 from scenes_lifecycle import BACKENDS, CTL, end_endless
 from transfer import Landed, Stream
 
@@ -27,6 +27,8 @@ class Fault:
     after: tuple = ()
     # Bytes may come by other queues, right and counted, until the driver has its rules again.
     may_be_linear: bool = False
+    # The interface stands still afterwards, and what is told says so, until `after` is done.
+    loses_link: bool = False
 
 
 MIDWAY = (
@@ -50,8 +52,11 @@ PANICS = ("eth_get_headlen", "dev_gro_receive")
 REFUSALS = (
     Fault("a queue that cannot be made anew refuses the binding and stays as it was",
           "fail-command opcode=create_rx_queue status=internal"),
-    Fault("a queue that cannot be stopped refuses the binding and stays as it was",
-          "fail-command opcode=destroy_rx_queue status=internal"),
+    # gve_rx_queue_stop() of Linux 7.2 has turned every queue down before it asks the device, and
+    # when that fails it returns without turning them up, for a reset that nobody begins.
+    Fault("a queue that cannot be stopped refuses the binding, and the reason tells of the link "
+          "that gve loses", "fail-command opcode=destroy_rx_queue status=internal",
+          ("$ip link set dev eth0 down; ip link set dev eth0 up",), loses_link=True),
     Fault("a device without room for a rule refuses it",
           "fail-command opcode=configure_flow_rule status=exhausted"),
 )
@@ -86,6 +91,10 @@ def _finish(lab, stream, seconds):
         raise LabError(f"the stream did not end within {seconds} s: {result.out[-400:]}"
                        f"{result.err[-400:]}")
     return int(status), out
+
+
+def _carries(lab):
+    return lab.check("cat /sys/class/net/eth0/carrier").strip() == "1"
 
 
 def _calm(lab):
@@ -131,9 +140,6 @@ def _register_midway(backend, fault):
 def _register_refusal(backend, fault):
     @scene(f"{backend}: {fault.title}", needs=CTL, boot=ROUGH)
     def _(lab):
-        if backend == "zcrx" and "destroy_rx_queue" in fault.before:
-            raise Skip("on Linux 7.2.12 the receiver is neither refused nor served after gve could "
-                       "not stop the queue; why is not known")
         # With header split on already, the command that fails is one of the binding; gve that
         # fails while rings change takes the interface down.
         lab.check("ethtool -G eth0 tcp-data-split on")
@@ -145,7 +151,13 @@ def _register_refusal(backend, fault):
                    f"{result.err[-600:]}")
         lab.expect(result.err.strip(), "the reason is told")
         lab.notes["said"] = result.err.strip().splitlines()[0][:100]
+        told = "eth0 has had no link since" in result.err
+        lab.expect(told == fault.loses_link, f"it tells what became of the link: {result.err}")
+        lab.expect(_carries(lab) != fault.loses_link, "the link is as told")
+        for step in fault.after:
+            lab.check(step[1:])
         _calm(lab)
+        lab.expect(_carries(lab), "the interface works again")
         now = lab.check(settings)
         changed = set(now.splitlines()) ^ set(before.splitlines())
         lab.expect(now == before, f"the NIC's settings are as before: {sorted(changed)}")

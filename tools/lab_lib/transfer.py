@@ -58,10 +58,12 @@ class Stream:
                 f"read -r -N 1 -t {READY_SECONDS} word </run/{tag}.ready; ready=$?\n")
 
     def script(self):
-        """Shell: the whole transfer; its output is the receiver's JSON object."""
+        """Shell: the whole transfer; its output is the receiver's JSON object. Nothing is sent to
+        a receiver that was refused: to connect to a NIC that a fault has silenced takes longer
+        than anybody waits."""
         tag = self.tag
-        return (f"{self.start()}"
-                f"{self.sender()} >/run/{tag}.sent 2>&1; sent=$?\n"
+        return (f"{self.start()}sent=0\n"
+                f"[ $ready != 0 ] || {{ {self.sender()} >/run/{tag}.sent 2>&1; sent=$?; }}\n"
                 f"wait $receiver; status=$?\n"
                 f"cat /run/{tag}.json; cat /run/{tag}.err >&2\n"
                 f"[ $sent = 0 ] || cat /run/{tag}.sent >&2\n"

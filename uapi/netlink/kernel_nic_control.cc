@@ -3,17 +3,23 @@
 // NicControl on the running kernel. A refused binding is looked into before it is reported: the
 // device's state tells apart what one errno stands for.
 
+#include <poll.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "uapi/abi/netdev.h"
 #include "uapi/netlink/ethtool_client.h"
 #include "uapi/netlink/ethtool_ioctl.h"
+#include "uapi/netlink/limits.h"
 #include "uapi/netlink/netdev_client.h"
 #include "uapi/netlink/nic_control.h"
 
 namespace devmem {
 namespace {
+
+// rtnetlink tells of a link that comes back, and of a thousand other things; asking is simpler.
+constexpr int kAskAgainMillis = 10;
 
 class KernelNicControl final : public NicControl {
  public:
@@ -40,6 +46,15 @@ class KernelNicControl final : public NicControl {
   }
 
   absl::StatusOr<LinkInfo> Link() override { return links_->Link(ifindex_); }
+  bool AwaitCarrier() override {
+    for (int waited = 0;; waited += kAskAgainMillis) {
+      const absl::StatusOr<LinkInfo> link = Link();
+      if (!link.ok()) return false;
+      if (link->carrier) return true;
+      if (waited >= kCarrierMillisMax) return false;
+      (void)::poll(nullptr, 0, kAskAgainMillis);
+    }
+  }
   absl::StatusOr<DriverInfo> Driver() override { return ioctl_->Driver(device_); }
   absl::StatusOr<std::vector<NetdevQueue>> Queues() override { return netdev_->Queues(ifindex_); }
 

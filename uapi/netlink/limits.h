@@ -13,6 +13,10 @@ namespace devmem {
 // kernel that is stuck reaches this.
 inline constexpr int kNetlinkTimeoutMillis = 30'000;
 
+// How long a link may take to come back after its driver made rings anew, before it counts as lost.
+// Waited for only after a binding was refused.
+inline constexpr int kCarrierMillisMax = 500;
+
 // A dump during which something changed is taken again, so many times in all.
 inline constexpr uint32_t kDumpAttemptsMax = 8;
 

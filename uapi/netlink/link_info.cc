@@ -31,9 +31,9 @@ LinkInfo Decode(std::span<const uint8_t> payload) {
   const Attributes attributes(payload.subspan(sizeof(header)));
   link.ifindex = static_cast<uint32_t>(header.ifi_index);
   link.up = (header.ifi_flags & IFF_UP) != 0;
-  link.carrier = (header.ifi_flags & IFF_RUNNING) != 0;
   link.loopback = (header.ifi_flags & IFF_LOOPBACK) != 0;
   link.name = attributes.String(IFLA_IFNAME).value_or("");
+  link.carrier = attributes.U8(IFLA_CARRIER).value_or(0) != 0;
   link.mtu_bytes = attributes.U32(IFLA_MTU).value_or(0);
   link.rx_queues_max = attributes.U32(IFLA_NUM_RX_QUEUES);
   link.tx_queues_max = attributes.U32(IFLA_NUM_TX_QUEUES);

@@ -20,8 +20,8 @@ namespace devmem {
 struct LinkInfo {
   uint32_t ifindex = 0;
   std::string name = {};
-  bool up = false;  // Administratively.
-  bool carrier = false;
+  bool up = false;       // Administratively.
+  bool carrier = false;  // By the driver's word, which may be ahead of the operational state.
   bool loopback = false;
   uint32_t mtu_bytes = 0;
   std::string kind = {};        // "veth", "netkit"; empty for a physical device.

@@ -27,6 +27,9 @@ class NicControl {
   virtual ~NicControl() = default;
 
   virtual absl::StatusOr<LinkInfo> Link() = 0;
+  // Whether the interface carries, or does so within kCarrierMillisMax: a driver that made its
+  // rings anew learns of its link a moment later. Blocks for that long at most.
+  virtual bool AwaitCarrier() = 0;
   virtual absl::StatusOr<DriverInfo> Driver() = 0;
   virtual absl::StatusOr<std::vector<NetdevQueue>> Queues() = 0;
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "uapi/netlink/nic_control.h"
@@ -48,6 +49,7 @@ absl::StatusOr<std::unique_ptr<NicSetup>> NicSetup::Open(const NicSetupOptions& 
   std::unique_ptr<NicSetup> setup(new NicSetup(options, std::move(control)));
   const absl::StatusOr<LinkInfo> link = setup->control_->Link();
   if (!link.ok()) return link.status();
+  setup->carried_ = link->carrier;
   setup->subject_ = std::make_unique<JournalSubject>(
       SubjectOf(options.device, link->ifindex, options.netns_path));
   std::vector<std::string> restored = setup->RestoreStale();
@@ -290,7 +292,23 @@ absl::StatusOr<std::unique_ptr<RxBinding>> NicSetup::BindRx(int dmabuf_fd,
                      " was not set apart, so other traffic would land in the memory; "
                      "name it in NicSetupOptions::queues or AddQueues()"));
   }
-  return control_->BindRx(dmabuf_fd, queues);
+  absl::StatusOr<std::unique_ptr<RxBinding>> binding = control_->BindRx(dmabuf_fd, queues);
+  if (!binding.ok()) return WithLinkState(binding.status());
+  return binding;
+}
+
+absl::Status NicSetup::WithLinkState(const absl::Status& refusal) {
+  if (refusal.ok() || !carried_ || control_->AwaitCarrier()) return refusal;
+  absl::Status told(
+      refusal.code(),
+      absl::StrCat(refusal.message(), "; and ", options_.device,
+                   " has had no link since: ", plan_.driver,
+                   " stopped its queues for this and did not start them again. Where putting the "
+                   "settings back does not wake it, `ip link set dev ",
+                   options_.device, " down` and `up` do; dmesg may say what the device refused"));
+  refusal.ForEachPayload(
+      [&told](absl::string_view url, const absl::Cord& payload) { told.SetPayload(url, payload); });
+  return told;
 }
 
 absl::StatusOr<std::unique_ptr<TxBinding>> NicSetup::BindTx(int dmabuf_fd) {

@@ -87,10 +87,15 @@ class NicSetup {
   // now, which is left alone.
   absl::Status RemoveRule(uint32_t location);
 
-  // Binds a dma-buf; the descriptor stays the caller's and may be closed afterwards.
+  // Binds a dma-buf; the descriptor stays the caller's and may be closed afterwards. A refusal says
+  // what WithLinkState() adds.
   absl::StatusOr<std::unique_ptr<RxBinding>> BindRx(int dmabuf_fd,
                                                     std::span<const uint32_t> queues);
   absl::StatusOr<std::unique_ptr<TxBinding>> BindTx(int dmabuf_fd);
+  // The refusal of a binding, with a word on the interface and how to wake it where it has lost its
+  // link over that. gve, for one, stops all its queues to exchange one, and leaves them so when the
+  // device fails the command. May block for kCarrierMillisMax.
+  absl::Status WithLinkState(const absl::Status& refusal);
 
   // Puts everything back, last change first, and removes the journal. While another setup of this
   // NIC lives, in whatever process, only the rules go; the last one puts the settings back. What
@@ -132,6 +137,7 @@ class NicSetup {
   NicPlan plan_;
   std::unique_ptr<NicJournal> journal_;  // From the first change on.
   std::vector<Made> made_;               // In order.
+  bool carried_ = false;                 // The interface had a link when this was opened.
   bool applied_ = false;
   bool kept_ = false;
 };

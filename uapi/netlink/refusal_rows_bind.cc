@@ -149,8 +149,9 @@ constexpr RefusalRow kBindRows[] = {
      "ethtool -G {device} tcp-data-split on"},
     {KernelOperation::kBindRx, EINVAL, "", "", RefusalWhen::kAlways,
      absl::StatusCode::kInvalidArgument,
-     "the descriptor is no dma-buf, or the request is of a form that this kernel does not know",
-     "bind a dma-buf (udmabuf, a dma-heap, a GPU's export)"},
+     "the descriptor is no dma-buf, or the request is of a form that this kernel does not know, or "
+     "{driver} could not exchange the queue",
+     "bind a dma-buf (udmabuf, a dma-heap, a GPU's export); for {driver}'s reason look at dmesg"},
     {KernelOperation::kBindTx, EOPNOTSUPP, "", "", RefusalWhen::kCommandUnknown,
      absl::StatusCode::kUnimplemented, "this kernel cannot send from device memory",
      "it takes Linux 6.16 or later with CONFIG_NET_DEVMEM=y; send from host memory instead"},

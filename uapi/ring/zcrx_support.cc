@@ -35,7 +35,8 @@ std::string InvalidCauses(const ZcrxRequest& request) {
   std::string causes = absl::StrCat(
       "header split is not switched on by request (`ethtool -G ", request.device,
       " tcp-data-split on`, also where it shows as on), or its threshold is not 0 (`ethtool -G ",
-      request.device, " hds-thresh 0`)");
+      request.device,
+      " hds-thresh 0`), or the driver could not exchange the queue (`dmesg` has its reason)");
   if (request.dmabuf) {
     absl::StrAppend(&causes,
                     ", or the dma-buf has another size (all of it must be bound), or the kernel is "
