@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of tools/lab_lib that need no QEMU and no network. Run by ctest."""
 
+import contextlib
+import io
 import pathlib
 import struct
 import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "lab_lib"))
 
+import build  # noqa: E402
+import command_line  # noqa: E402
 import common  # noqa: E402
 import cpio  # noqa: E402
+import initrd  # noqa: E402
 import kernel_log  # noqa: E402
 import lockfile  # noqa: E402
 import network  # noqa: E402
@@ -160,6 +166,43 @@ class SceneTest(unittest.TestCase):
 
     def test_quick_scenes_share_one_boot(self):
         self.assertEqual({scene.PLAIN}, {one.boot for one in scene.SCENES if one.quick})
+
+
+class BuildTest(unittest.TestCase):
+    """What `tools/lab test` builds; Built stands for the end of a build that is not made here."""
+
+    class Built(Exception):
+        pass
+
+    def built_for(self, *filters):
+        with unittest.mock.patch("build._step", side_effect=[None, None, self.Built]) as step:
+            with self.assertRaises(self.Built):
+                command_line.main(["test", "--quiet", "--json",
+                                   *(word for text in filters for word in ("--filter", text))])
+        steps = [call.args[2:] for call in step.call_args_list]
+        self.assertEqual(("cmake", "--preset", "release"), steps[1])
+        self.assertEqual(("cmake", "--build", "--preset", "release", "--target"), steps[2][:5])
+        return set(steps[2][5:])
+
+    def test_without_a_folder_of_programs_all_that_any_scene_needs_is_built(self):
+        needs = {name for one in scene.SCENES for name in one.needs}
+        self.assertLess({"devmem_conformance", "container_receiver"}, needs)
+        self.assertEqual(needs | {*initrd.PROGRAMS, "gvnicd"}, self.built_for())
+
+    def test_what_the_chosen_scenes_do_not_need_is_not_built(self):
+        self.assertEqual({*initrd.PROGRAMS, "gvnicd"}, self.built_for("*queue 0 is refused*"))
+
+    def test_with_a_folder_of_programs_nothing_is_built(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with unittest.mock.patch("build._step", side_effect=self.Built):
+                self.assertEqual(common.EXIT_CANNOT_RUN,
+                                 command_line.main(["test", "--quiet", "--bin", folder]))
+
+    def test_a_step_that_fails_shows_what_it_said(self):
+        shown = io.StringIO()
+        with contextlib.redirect_stderr(shown), self.assertRaises(common.LabError):
+            build._step(common.Progress(quiet=True), "x", "sh", "-c", "echo the cause; exit 3")
+        self.assertIn("the cause", shown.getvalue())
 
 
 class CommandLineTest(unittest.TestCase):

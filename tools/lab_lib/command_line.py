@@ -32,6 +32,10 @@ Exit status: that of the command in the guest; 1 something failed, 2 the command
 77 this machine cannot run the lab (the reason is printed)."""
 
 
+# Where the programs of a command come from that makes its own.
+BUILT = "what is needed is built with the preset release"
+
+
 def _add_packages(parser):
     group = parser.add_argument_group("packages")
     group.add_argument("--kernel", metavar="VERSION",
@@ -46,7 +50,7 @@ def _add_packages(parser):
     group.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def _add_boot(parser, nics):
+def _add_boot(parser, nics, bin_default="build/release/bin, else build/debug/bin"):
     group = parser.add_argument_group("guest")
     group.add_argument("--nics", type=int, choices=range(0, 3), default=nics, metavar="N",
                        help=f"virtual gVNICs, 0 to 2 (default {nics}); two are wired back to back")
@@ -61,7 +65,7 @@ def _add_boot(parser, nics):
     group.add_argument("--kernel-line", default="", metavar="WORDS",
                        help="more words for the kernel's command line")
     group.add_argument("--bin", type=pathlib.Path, metavar="FOLDER",
-                       help="of our programs (default build/release/bin, else build/debug/bin)")
+                       help=f"of our programs (default: {bin_default})")
     group.add_argument("--gvnicd", type=pathlib.Path, metavar="FILE",
                        help="the device program (default: the one beside our other programs)")
     group.add_argument("--gvnicd-option", action="append", default=[], metavar="WORD",
@@ -106,7 +110,7 @@ def _parser():
                       help="of each stream (default 268435456)")
     demo.add_argument("--provider", choices=("udmabuf", "dma-heap"), default="udmabuf",
                       help="of the region (default udmabuf)")
-    _add_boot(demo, nics=2)
+    _add_boot(demo, nics=2, bin_default=BUILT)
     _add_packages(demo)
     demo.set_defaults(function=run_demo)
 
@@ -118,7 +122,7 @@ def _parser():
     test.add_argument("--json", action="store_true", help="one JSON object on stdout")
     test.add_argument("--xml", type=pathlib.Path, metavar="FOLDER",
                       help="keep the conformance runs' results there, for make_table")
-    _add_boot(test, nics=2)
+    _add_boot(test, nics=2, bin_default=BUILT)
     _add_packages(test)
     test.set_defaults(function=run_suite)
     return parser

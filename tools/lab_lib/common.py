@@ -16,6 +16,10 @@ LIBRARY = ROOT / "tools" / "lab_lib"
 EXIT_FAILED, EXIT_USAGE, EXIT_CANNOT_RUN = 1, 2, 77
 
 
+# How often a step that takes long tells of itself where nobody watches a terminal.
+DETAIL_SECONDS = 20
+
+
 class LabError(Exception):
     """Something was tried and went wrong; the text says what, and what to do next."""
 
@@ -39,14 +43,22 @@ class Progress:
     def __init__(self, quiet=False):
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
+        self._told = time.monotonic()
 
     def say(self, text):
+        self._told = time.monotonic()
         if not self._quiet:
             print(f"lab: {text}", file=sys.stderr, flush=True)
 
     def update(self, text):
         if self._terminal and not self._quiet:
             print(f"\r\033[Klab: {text}", end="", file=sys.stderr, flush=True)
+
+    def detail(self, step, text):
+        """How far a step is: a terminal sees all of it, a log a line now and then."""
+        self.update(f"{step[:40]}: {text[:50]}")
+        if not self._terminal and time.monotonic() - self._told >= DETAIL_SECONDS:
+            self.say(f"... {text[:80]}")
 
     def print(self, text):
         """A result, which is told even when progress is not."""

@@ -101,8 +101,7 @@ def table(result):
 def run_demo(options, progress):
     """Returns the exit status: 0 when everything was right."""
     if not options.bin:
-        options.bin = build.build(progress, ["ncdevmem", "dmsend", "devmemctl", "gvnicd",
-                                             "lab_exit"])
+        options.bin = build.build(progress)
     options.program_names = []
     result = _measure(options, progress)
     print(json.dumps(result, indent=2) if options.json else table(result))

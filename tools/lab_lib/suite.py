@@ -8,6 +8,7 @@ import json
 import os
 import time
 
+import build
 import scenes  # noqa: F401, registers every scene
 from common import CannotRun, LabError
 from scene import SCENES, Lab, Skip, alarms_since
@@ -143,8 +144,11 @@ def run_suite(options, progress):
             print(f"{'quick' if one.quick else '     '}  {one.boot.name:12} {one.name}")
         return 0
     start = time.monotonic()
+    chosen = choose(options)
+    if not options.bin:
+        options.bin = build.build(progress, {name for one in chosen for name in one.needs})
     suite = Suite(options, progress)
-    suite.run(choose(options))
+    suite.run(chosen)
     seconds = time.monotonic() - start
     if options.json:
         print(suite.json(seconds))
