@@ -98,9 +98,7 @@ absl::Status TcpEngine::AttachDevice(uint64_t reserve_bytes) {
 // lets us give up what was only reported by SACK). What nobody has accepted would never be taken.
 void TcpEngine::StopDevice(Nanos now) {
   now_ = now;
-  for (Listener& listener : listeners_) {
-    if (listener.id != 0 && listener.bound) (void)CloseListener(listener.id, now);
-  }
+  CloseListenersOfDevice(now);
   for (uint32_t index = 0; index < fresh_; ++index) {
     if (slots_[index].constructed == 0 || !at(index).bound) continue;
     while (at(index).receiver.GiveUpFarthest(MemoryOf())) {
@@ -110,9 +108,7 @@ void TcpEngine::StopDevice(Nanos now) {
 
 void TcpEngine::DetachDevice(Nanos now, CloseReason reason) {
   now_ = now;
-  for (Listener& listener : listeners_) {
-    if (listener.id != 0 && listener.bound) (void)CloseListener(listener.id, now);
-  }
+  CloseListenersOfDevice(now);
   for (uint32_t index = 0; index < fresh_; ++index) {
     if (slots_[index].constructed == 0 || !at(index).bound) continue;
     TcpConnection& connection = at(index);
