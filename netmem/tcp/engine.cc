@@ -23,6 +23,11 @@ absl::Status CheckConfig(const TcpEngine::Config& config) {
     return absl::InvalidArgumentError(absl::StrCat(
         "MTU is ", config.mtu_bytes, " bytes; choose from ", kMssBytesMin + 40, " to 65535"));
   }
+  // Right-sizing doubles it: nothing stays nothing, and the peer would never send.
+  if (config.window_bytes_start == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the window starts with 0 bytes; choose from 1 to ", config.window_bytes_max, " bytes"));
+  }
   return absl::OkStatus();
 }
 
