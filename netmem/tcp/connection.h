@@ -15,6 +15,7 @@
 #include "netmem/tcp/accept_queue.h"
 #include "netmem/tcp/ack_policy.h"
 #include "netmem/tcp/ecn.h"
+#include "netmem/tcp/listener_table.h"
 #include "netmem/tcp/receiver.h"
 #include "netmem/tcp/sender.h"
 #include "netmem/tcp/socket_options.h"
@@ -32,8 +33,6 @@ struct ConnectionId {
 
   friend constexpr bool operator==(ConnectionId, ConnectionId) = default;
 };
-
-using ListenerId = uint32_t;  // From 1.
 
 // Why a connection ended before both sides had closed it.
 enum class CloseReason : uint8_t {

@@ -23,6 +23,11 @@ absl::Status CheckConfig(const TcpEngine::Config& config) {
     return absl::InvalidArgumentError(absl::StrCat(
         "MTU is ", config.mtu_bytes, " bytes; choose from ", kMssBytesMin + 40, " to 65535"));
   }
+  // Right-sizing doubles it: nothing stays nothing, and the peer would never send.
+  if (config.window_bytes_start == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the window starts with 0 bytes; choose from 1 to ", config.window_bytes_max, " bytes"));
+  }
   return absl::OkStatus();
 }
 
@@ -98,9 +103,7 @@ absl::Status TcpEngine::AttachDevice(uint64_t reserve_bytes) {
 // lets us give up what was only reported by SACK). What nobody has accepted would never be taken.
 void TcpEngine::StopDevice(Nanos now) {
   now_ = now;
-  for (Listener& listener : listeners_) {
-    if (listener.id != 0 && listener.bound) (void)CloseListener(listener.id, now);
-  }
+  CloseListenersOfDevice(now);
   for (uint32_t index = 0; index < fresh_; ++index) {
     if (slots_[index].constructed == 0 || !at(index).bound) continue;
     while (at(index).receiver.GiveUpFarthest(MemoryOf())) {
@@ -110,9 +113,7 @@ void TcpEngine::StopDevice(Nanos now) {
 
 void TcpEngine::DetachDevice(Nanos now, CloseReason reason) {
   now_ = now;
-  for (Listener& listener : listeners_) {
-    if (listener.id != 0 && listener.bound) (void)CloseListener(listener.id, now);
-  }
+  CloseListenersOfDevice(now);
   for (uint32_t index = 0; index < fresh_; ++index) {
     if (slots_[index].constructed == 0 || !at(index).bound) continue;
     TcpConnection& connection = at(index);

@@ -43,6 +43,7 @@
 #include "netmem/tcp/icmp_error.h"
 #include "netmem/tcp/isn.h"
 #include "netmem/tcp/limits.h"
+#include "netmem/tcp/listener_table.h"
 #include "netmem/tcp/segment.h"
 #include "netmem/tcp/syn_cookie.h"
 #include "netmem/tcp/timer_wheel.h"
@@ -176,17 +177,7 @@ class TcpEngine {
   static constexpr uint8_t kInFlush = 1, kInChanged = 2, kInCredit = 4;
   static constexpr uint32_t kHotLines = 5;  // Of a slot; see TcpConnection.
 
-  struct Listener {
-    ListenerId id = 0;  // 0: a free entry.
-    IpAddress local;
-    uint16_t port = 0;
-    uint32_t backlog = 0;
-    bool bound = false;
-    uint32_t half_open = 0;
-    Nanos cookie_at = kNever;  // When the last SYN cookie went; kNever: none did.
-    SocketOptionsRef options;  // Of the connections to come.
-    AcceptQueue queue;         // Established, and not accepted.
-  };
+  using Listener = TcpListener;
 
   TcpEngine(const Config& config, PieceStore* store, SegmentSink* sink, ConnectionTable table,
             TimerWheel wheel, WindowLedger host_ledger);
@@ -218,8 +209,11 @@ class TcpEngine {
   }
 
   // listeners.cc
-  Listener* FindListener(ListenerId id);
-  const Listener* ListenerFor(const FlowKey& flow) const;
+  Listener* FindListener(ListenerId id) { return listeners_.Find(id); }
+  const Listener* ListenerFor(const FlowKey& flow) const {
+    return listeners_.For(flow.local, flow.local_port);
+  }
+  void CloseListenersOfDevice(Nanos now);
   // Linux's sk_acceptq_is_full(): one more than the backlog may wait.
   static bool AcceptQueueFull(const Listener& listener) {
     return listener.queue.size() > listener.backlog;
@@ -390,8 +384,7 @@ class TcpEngine {
   uint32_t time_wait_first_ = 0;
   uint32_t time_wait_count_ = 0;
 
-  std::vector<Listener> listeners_;
-  ListenerId next_listener_ = 1;
+  ListenerTable listeners_;
   Nanos challenge_second_ = 0;  // RFC 5961 section 7: the second that is being counted.
   uint32_t challenge_count_ = 0;
 

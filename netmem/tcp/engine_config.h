@@ -22,7 +22,8 @@ struct TcpEngineConfig {
   uint32_t mtu_bytes = 1500;            // Of the device: bounds the MSS both ways.
   uint32_t gso_bytes_max = 0;           // The most payload of one OutSegment; 0: one MSS.
   uint64_t window_bytes_max = 4 << 20;  // The most that one connection is promised.
-  // What it starts with; it grows while its user keeps up (dynamic right-sizing).
+  // What it starts with, 1 at least and no more than the most; it grows while its user keeps up
+  // (dynamic right-sizing).
   uint64_t window_bytes_start = kWindowStartBytesDefault;
   size_t send_buffer_bytes = kSendBufferBytesDefault;
   SipKey secret = {};      // Random; keys sequence numbers, ports and the table.

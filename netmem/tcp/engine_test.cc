@@ -24,6 +24,8 @@ TEST_F(EngineTest, ConfigurationsOutsideOfTheirBoundsAreRefused) {
   EXPECT_EQ(code({.mtu_bytes = 65536}), StatusCode::kInvalidArgument);
   EXPECT_EQ(code({.window_bytes_max = 0}), StatusCode::kInvalidArgument);
   EXPECT_EQ(code({.window_bytes_max = kWindowBytesMax + 1}), StatusCode::kOutOfRange);
+  EXPECT_EQ(code({.window_bytes_start = 0}), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({.window_bytes_start = 1}), StatusCode::kOk);
   EXPECT_EQ(code({.send_buffer_bytes = 0}), StatusCode::kInvalidArgument);
 }
 

@@ -10,26 +10,6 @@
 
 namespace devmem {
 
-TcpEngine::Listener* TcpEngine::FindListener(ListenerId id) {
-  for (Listener& listener : listeners_) {
-    if (listener.id == id && id != 0) return &listener;
-  }
-  return nullptr;
-}
-
-// The exact address wins over the unspecified one.
-const TcpEngine::Listener* TcpEngine::ListenerFor(const FlowKey& flow) const {
-  const Listener* any = nullptr;
-  for (const Listener& listener : listeners_) {
-    if (listener.id == 0 || listener.port != flow.local_port) continue;
-    if (listener.local == flow.local) return &listener;
-    if (listener.local.is_unspecified() && listener.local.is_v4() == flow.local.is_v4()) {
-      any = &listener;
-    }
-  }
-  return any;
-}
-
 absl::StatusOr<ListenerId> TcpEngine::Listen(const IpAddress& local, uint16_t port,
                                              uint32_t backlog, bool bound) {
   if (port == 0) return absl::InvalidArgumentError("port 0 cannot be listened on; name one");
@@ -38,52 +18,47 @@ absl::StatusOr<ListenerId> TcpEngine::Listen(const IpAddress& local, uint16_t po
         absl::StrCat("backlog is ", backlog, " connections; choose from 1 to ", kBacklogMax));
   }
   if (bound && !device_ledger_.has_value()) return NotBound();
-  for (const Listener& listener : listeners_) {
-    if (listener.id == 0 || listener.port != port) continue;
-    if (listener.local.is_v4() != local.is_v4()) continue;
-    if (listener.local == local || listener.local.is_unspecified() || local.is_unspecified()) {
-      return absl::AlreadyExistsError(absl::StrCat("port ", port, " is in use by the listener on ",
-                                                   listener.local.ToString(),
-                                                   "; choose another port or close that one"));
-    }
+  if (const Listener* const other = listeners_.InTheWay(local, port); other != nullptr) {
+    return absl::AlreadyExistsError(absl::StrCat("port ", port, " is in use by the listener on ",
+                                                 other->local.ToString(),
+                                                 "; choose another port or close that one"));
   }
-  auto place = std::find_if(listeners_.begin(), listeners_.end(),
-                            [](const Listener& entry) { return entry.id == 0; });
-  if (place == listeners_.end()) {
-    if (listeners_.size() == kListenersMax) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("all ", kListenersMax, " listeners are in use; close one"));
-    }
-    place = listeners_.insert(listeners_.end(), Listener());
+  if (listeners_.all().size() == kListenersMax) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("all ", kListenersMax, " listeners are in use; close one"));
   }
-  *place = Listener();
-  place->id = next_listener_++;
-  place->local = local;
-  place->port = port;
-  place->backlog = backlog;
-  place->bound = bound;
-  return place->id;
+  Listener& listener = listeners_.Add(local, port);
+  listener.backlog = backlog;
+  listener.bound = bound;
+  return listener.id;
 }
 
 absl::Status TcpEngine::CloseListener(ListenerId id, Nanos now) {
   now_ = now;
-  Listener* listener = FindListener(id);
-  if (listener == nullptr) return absl::NotFoundError(absl::StrCat("no listener has id ", id));
+  if (FindListener(id) == nullptr) {
+    return absl::NotFoundError(absl::StrCat("no listener has id ", id));
+  }
   for (uint32_t index = 0; index < fresh_; ++index) {
     if (slots_[index].constructed == 0 || at(index).listener != id) continue;
     // Half-open ones go silently, as Linux has it: who comes back is answered then.
     if (at(index).state != TcpState::kSynReceived) SendReset(at(index));
     CloseNow(at(index), CloseReason::kAborted);
   }
-  listener->id = 0;
+  listeners_.Remove(id);
   return absl::OkStatus();
 }
 
-bool TcpEngine::HasPending(ListenerId id) const {
-  for (const Listener& listener : listeners_) {
-    if (listener.id == id && id != 0) return listener.queue.size() != 0;
+void TcpEngine::CloseListenersOfDevice(Nanos now) {
+  // From the last: closing moves what comes behind.
+  for (size_t i = listeners_.all().size(); i-- > 0;) {
+    const Listener& listener = listeners_.all()[i];
+    if (listener.bound) (void)CloseListener(listener.id, now);
   }
-  return false;
+}
+
+bool TcpEngine::HasPending(ListenerId id) const {
+  const Listener* const listener = listeners_.Find(id);
+  return listener != nullptr && listener->queue.size() != 0;
 }
 
 std::optional<ConnectionId> TcpEngine::Accept(ListenerId id) {

@@ -11,9 +11,9 @@
 namespace devmem {
 
 void TcpEngine::InputNoConnection(const Segment& segment) {
-  const Listener* listener = ListenerFor(segment.flow);
+  Listener* listener = listeners_.For(segment.flow.local, segment.flow.local_port);
   if (listener != nullptr) {
-    InputListen(*FindListener(listener->id), segment);
+    InputListen(*listener, segment);
     return;
   }
   Drop(segment, TcpDrop::kNoConnection);

@@ -27,7 +27,7 @@ TcpEngine::Config EngineConfig(const Knobs& knobs) {
   // Linux counts as much again for its bookkeeping, and the first window is whole segments.
   config.window_bytes_max = std::max(knobs.rmem_bytes[2] / 2, 1u);
   const uint64_t start = std::min<uint64_t>(knobs.rmem_bytes[1] / 2, 65535);
-  config.window_bytes_start = start - start % (knobs.mtu_bytes - 40);
+  config.window_bytes_start = std::max<uint64_t>(start - start % (knobs.mtu_bytes - 40), 1);
   config.send_buffer_bytes = kPlugInSendBufferBytes;
   config.secret = kSecret;
   config.timestamps = knobs.timestamps;
