@@ -53,8 +53,12 @@ constexpr KnobEntry kKnobs[] = {
 
 // Sysctls that scripts like to set and that say nothing to this stack.
 constexpr absl::string_view kWithoutEffect[] = {
-    "tcp_no_metrics_save", "tcp_early_retrans",      "tcp_recovery", "tcp_autocorking",
-    "tcp_min_tso_segs",    "tcp_congestion_control", "tcp_fastopen", "tcp_slow_start_after_idle"};
+    "tcp_no_metrics_save", "tcp_early_retrans",      "tcp_recovery",     "tcp_autocorking",
+    "tcp_min_tso_segs",    "tcp_congestion_control", "tcp_fastopen",     "tcp_slow_start_after_idle",
+    "tcp_frto",            "tcp_dsack",              "tcp_fack",         "tcp_reordering",
+    "tcp_tso_win_divisor", "tcp_pacing_ss_ratio",    "tcp_notsent_lowat", "tcp_pacing_ca_ratio",
+    "tcp_synack_retries",  "tcp_fastopen_key",       "tcp_shrink_window", "tcp_limit_output_bytes",
+    "tcp_moderate_rcvbuf", "tcp_comp_sack_nr",       "tcp_tw_reuse",     "tcp_invalid_ratelimit"};
 
 struct Assignment {
   std::string name;

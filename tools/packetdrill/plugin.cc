@@ -181,12 +181,14 @@ void PlugIn::NoteChange(Socket& socket) {
   }
   const TcpConnection* connection = ConnectionOf(socket);
   if (connection == nullptr) return;
+  NoteSendLimit(socket, *connection);
   if (connection->state == TcpState::kClosed && !socket.ended) NoteEnd(socket, *connection);
   if (connection->payload_bytes_received != socket.seen_received_bytes) {
     Wake(socket, POLLIN | POLLRDNORM | POLLRDBAND);
   }
   if (connection->state != socket.seen_state) {
     if (HasPeerFin(connection->state)) socket.receive_shut = true;
+    if (socket.opened_at == 0) socket.opened_at = stack_->now();
     Wake(socket, 0);
   }
   if (socket.wants_space && IsWritable(socket, *connection)) {

@@ -176,11 +176,15 @@ class PlugIn {
   SocketOptions OptionsOf(const SocketSettings& settings) const;
   // Tells the connection, or those to come, what the settings are now.
   void ApplySettings(Socket& socket);
+  void PushCorked(Socket& socket);
+  void NoteSendLimit(Socket& socket, const TcpConnection& connection);
   std::optional<int> SocketOptionValue(Socket& socket, int option);
   std::optional<int> TcpOptionValue(Socket& socket, int option);
   std::optional<int> IpOptionValue(const Socket& socket, int level, int option) const;
   CallResult GetTcpInfo(Socket& socket, void* value, socklen_t* bytes);
   void FillTcpInfo(const TcpConnection& connection, TcpInfo* info) const;
+  void FillTimes(Socket& socket, const TcpConnection& connection, TcpInfo* info);
+  CallResult GetMemInfo(Socket& socket, void* value, socklen_t* bytes);
 
   // --- poll_calls.cc ---
   uint32_t PollMask(Socket& socket);

@@ -180,6 +180,8 @@ std::optional<CallResult> PlugIn::TryAccept(Socket& listener) {
     socket->remote = connection.flow.remote;
     socket->remote_port = connection.flow.remote_port;
     socket->seen_state = connection.state;
+    socket->opened_at = stack_->now();
+    socket->limits.since = stack_->now();
     socket->receive_shut = HasPeerFin(connection.state);
     ApplySettings(*socket);
     return CallResult{socket->fd};
