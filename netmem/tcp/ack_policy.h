@@ -97,8 +97,8 @@ class AckPolicy {
     if (!wait_for_answers_) return;
     if (now - data_heard_at(last_heard_at, now) < delay_max) answering_ = true;
   }
-  // Before Decide(): whether more than half of what may wait to be read does. Then nothing is gained
-  // by telling the peer soon.
+  // Before Decide(): whether more than half of what may wait to be read does. Then nothing is
+  // gained by telling the peer soon.
   void SetHalfFull(bool half_full) {
     half_full_ = half_full;
     if (half_full) quick_left_ = 0;
@@ -181,7 +181,7 @@ class AckPolicy {
   bool now_ = false;
   bool count_segments_ = true;
   bool wait_for_answers_ = false;
-  bool answering_ = false;      // Acknowledgments wait for an answer to carry them.
+  bool answering_ = false;  // Acknowledgments wait for an answer to carry them.
   bool half_full_ = false;
   bool data_was_last_ = false;  // The peer's last segment had data.
   uint32_t data_heard_ms_ = 0;  // Unless data_was_last_.

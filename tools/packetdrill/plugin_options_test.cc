@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 
 #include <array>
+#include <fstream>
 
 #include "tools/packetdrill/option_names.h"
 #include "tools/packetdrill/plugin_driver.h"
@@ -200,6 +201,22 @@ TEST_F(PlugInOptionsTest, ADeferredAcceptWaitsForData) {
   driver_.ExpectNothing();
   driver_.Put({.seq = 1, .ack = 1, .bytes = 4});
   EXPECT_EQ(calls().poll(self(), &entry, 1, 0), 1);
+}
+
+TEST(PlugInMachineTest, ItsSettingsCountFromTheFirstSocketOnWhereNoneIsGiven) {
+  std::ifstream file("/proc/sys/net/ipv4/tcp_rmem");
+  int least = 0, usual = 0;
+  if (!(file >> least >> usual)) GTEST_SKIP() << "/proc/sys/net/ipv4/tcp_rmem is not there";
+  PlugInDriver driver("machine_sysctls=1 tcp_wmem=4096:50000:60000");
+  driver.At(1);
+  const int fd = driver.Socket();
+  EXPECT_NEAR(driver.Now(), 1, 0.001) << "time goes on";
+  int bytes = 0;
+  socklen_t size = sizeof(bytes);
+  EXPECT_EQ(driver.calls().getsockopt(driver.self(), fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size), 0);
+  EXPECT_EQ(bytes, usual);
+  EXPECT_EQ(driver.calls().getsockopt(driver.self(), fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size), 0);
+  EXPECT_EQ(bytes, 50000);
 }
 
 TEST_F(PlugInOptionsTest, SendBufferBoundsAWrite) {
