@@ -75,9 +75,9 @@ class AckPolicy {
   void OnOutOfOrder() { OnTrouble(); }
   void OnDuplicate() { OnTrouble(); }   // Also for segments outside of the window.
   void OnHoleFilled() { OnTrouble(); }  // RFC 5681 section 4.2: all or part of a gap.
-  // `open`: our own side has not been closed, so an answer may follow.
-  void OnFin(bool open) {
-    if (!wait_for_answers_ || !open) {
+  // `answer_may_follow`: the peer sent something, and our own side has not been closed.
+  void OnFin(bool answer_may_follow) {
+    if (!wait_for_answers_ || !answer_may_follow) {
       now_ = true;
       return;
     }
@@ -96,6 +96,12 @@ class AckPolicy {
   void OnDataSent(Nanos last_heard_at, Nanos now, Nanos delay_max) {
     if (!wait_for_answers_) return;
     if (now - data_heard_at(last_heard_at, now) < delay_max) answering_ = true;
+  }
+  // Before Decide(): whether more than half of what may wait to be read does. Then nothing is
+  // gained by telling the peer soon.
+  void SetHalfFull(bool half_full) {
+    half_full_ = half_full;
+    if (half_full) quick_left_ = 0;
   }
   // The user has read all there was.
   void OnAllRead() {
@@ -120,7 +126,7 @@ class AckPolicy {
     if (pending_segments_ == 0 && pending_bytes_ == 0) return AckDecision::kNone;
     if (count_segments_) {
       if (pending_segments_ >= 2 || pending_bytes_ >= 2 * rcv_mss_bytes_) return AckDecision::kNow;
-    } else if (pending_bytes_ > rcv_mss_bytes_) {
+    } else if (pending_bytes_ > rcv_mss_bytes_ && !half_full_) {
       return AckDecision::kNow;
     }
     return quick_left_ != 0 && !answering_ ? AckDecision::kNow : AckDecision::kDelayed;
@@ -175,7 +181,8 @@ class AckPolicy {
   bool now_ = false;
   bool count_segments_ = true;
   bool wait_for_answers_ = false;
-  bool answering_ = false;      // Acknowledgments wait for an answer to carry them.
+  bool answering_ = false;  // Acknowledgments wait for an answer to carry them.
+  bool half_full_ = false;
   bool data_was_last_ = false;  // The peer's last segment had data.
   uint32_t data_heard_ms_ = 0;  // Unless data_was_last_.
 };

@@ -142,6 +142,16 @@ TEST(AckPolicyTest, AFrugalOneLetsTheFinOfAnOpenConnectionWait) {
   EXPECT_EQ(policy.Decide(), AckDecision::kNow);
 }
 
+TEST(AckPolicyTest, AFrugalOneHasTimeWhileTheBufferIsMoreThanHalfFull) {
+  AckPolicy policy(kMss, AckOptions::Frugal());
+  policy.OnInOrder(10 * kMss, 10);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+  policy.SetHalfFull(true);
+  EXPECT_EQ(policy.Decide(), AckDecision::kDelayed);
+  policy.SetHalfFull(false);
+  EXPECT_EQ(policy.Decide(), AckDecision::kNow);
+}
+
 TEST(AckPolicyTest, AFrugalOneAcknowledgesWhatTheUserHasRead) {
   AckPolicy policy = Frugal();
   policy.OnInOrder(100, 1);

@@ -10,7 +10,10 @@ namespace devmem {
 // rcv_nxt moved over the peer's FIN.
 void TcpEngine::OnPeerFin(TcpConnection& connection) {
   connection.state = AfterFin(connection.state);
-  connection.ack_policy.OnFin(connection.state == TcpState::kCloseWait);
+  // Who has asked for nothing waits for no answer, nor who was told to be silent.
+  connection.ack_policy.OnFin(connection.state == TcpState::kCloseWait &&
+                              connection.payload_bytes_received != 0 &&
+                              connection.receiver.outstanding_bytes() != 0);
   LeaveLedger(connection);  // Nothing more will come: what it was promised is free for others.
   MarkChanged(connection);
   MarkFlush(connection);

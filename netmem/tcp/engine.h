@@ -342,7 +342,7 @@ class TcpEngine {
     return connection.bound ? *store_->device() : store_->host();
   }
   ReceiveMemory MemoryOf() {
-    return ReceiveMemory{&ranges_, store_, host_reserve_bytes_, device_reserve_bytes_};
+    return {&ranges_, store_, host_reserve_bytes_, device_reserve_bytes_, config_.whole_segments};
   }
 
   const Config config_;

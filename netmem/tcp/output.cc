@@ -9,6 +9,26 @@
 #include "netmem/tcp/engine.h"
 
 namespace devmem {
+namespace {
+
+// The most payload of one super-frame.
+uint32_t SuperFrameBytesMax(const TcpEngineConfig& config, const Sender& sender) {
+  const uint32_t most = std::max<uint32_t>(config.gso_bytes_max, sender.mss_bytes());
+  const uint64_t round_trip_usecs = static_cast<uint64_t>(sender.rto().srtt() / kMicrosecond);
+  if (!config.gso_by_rate || !sender.rto().has_sample()) return most;
+  // The window goes out twice in a round trip of slow start; 1024 slices make a second. A short
+  // round trip bears larger bursts, half as large for each 512 us.
+  const NewReno congestion = sender.congestion();
+  const bool slow_start = congestion.cwnd_bytes() < congestion.ssthresh_bytes() / 2;
+  const uint64_t percent = slow_start ? 200 : 120;
+  const uint64_t a_second = congestion.cwnd_bytes() * percent * 10'000;
+  uint64_t bytes = a_second / std::max<uint64_t>(round_trip_usecs, 1) / 1024;
+  if (round_trip_usecs < uint64_t{32} * 512) bytes += most >> (round_trip_usecs / 512);
+  const uint32_t least = std::min(2 * sender.mss_bytes(), most);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(bytes, least, most));
+}
+
+}  // namespace
 
 // End of a batch: every connection that something happened to says what it has to say, once.
 void TcpEngine::Flush(Nanos now) {
@@ -50,6 +70,10 @@ void TcpEngine::Output(TcpConnection& connection) {
     SendAck(connection);
     return;
   }
+  if (config_.ack.wait_for_answers) {
+    const uint64_t unread = connection.receiver.in_order().bytes();
+    connection.ack_policy.SetHalfFull(2 * unread > WindowBytesMax(*connection.options));
+  }
   switch (connection.ack_policy.Decide()) {
     case AckDecision::kNone: return;
     case AckDecision::kNow: SendAck(connection); return;
@@ -64,7 +88,7 @@ void TcpEngine::Output(TcpConnection& connection) {
 void TcpEngine::SendData(TcpConnection& connection) {
   Sender& sender = connection.sender;
   sender.RestartAfterIdle(now_);
-  const uint32_t segment_max = std::max<uint32_t>(config_.gso_bytes_max, sender.mss_bytes());
+  const uint32_t segment_max = SuperFrameBytesMax(config_, sender);
   while (true) {
     // CWR belongs on one segment, and a NIC that cuts a super-frame would copy it.
     const uint32_t bytes_max = connection.ecn.cwr_pending ? sender.mss_bytes() : segment_max;

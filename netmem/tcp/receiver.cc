@@ -77,8 +77,9 @@ ReceiveResult Receiver::Receive(const ReceiveMemory& memory, const Segment& segm
   // Right of the window, which was never promised, or behind the end that the peer has named.
   const SeqNum edge = fin_waits_ ? fin_seq_ : right_edge_;
   const uint32_t room = seq <= edge ? edge.value() - seq.value() : 0;
-  if (pieces.bytes() > room) {
-    memory.store->DropBack(pieces, pieces.bytes() - room);
+  const bool whole = memory.whole_segments && !fin_waits_ && seq <= rcv_nxt_ && in_order_.empty();
+  if (pieces.bytes() > room && !whole) {
+    memory.store->DropBack(pieces, pieces.bytes() - (memory.whole_segments ? 0 : room));
     result.beyond_window = true;
     fin = false;
   }
@@ -89,6 +90,7 @@ ReceiveResult Receiver::Receive(const ReceiveMemory& memory, const Segment& segm
     fin_seq_ = end;
     if (end != rcv_nxt_) result.out_of_order = true;
   }
+  if (right_edge_ < rcv_nxt_) right_edge_ = rcv_nxt_;
   TakeFin(&result);
   return result;
 }
@@ -143,6 +145,7 @@ void Receiver::TakeFin(ReceiveResult* result) {
   // Data behind a FIN, which a peer that keeps the rules never sends: its end is not at the FIN.
   if (fin_seq_ < rcv_nxt_) return;
   ++rcv_nxt_;
+  sack_.ForgetDuplicate();
   if (right_edge_ < rcv_nxt_) right_edge_ = rcv_nxt_;
   result->fin_reached = true;
 }

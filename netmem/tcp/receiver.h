@@ -35,6 +35,7 @@ struct ReceiveMemory {
   // rcv_nxt, which alone makes progress, always finds room.
   uint64_t host_reserve_bytes = 0;
   uint64_t device_reserve_bytes = 0;
+  bool whole_segments = false;  // What reaches beyond the window is not cut.
 
   bool OnlyReserveLeft(NetmemRef netmem) const {
     return store->PoolOf(netmem).available_bytes() <

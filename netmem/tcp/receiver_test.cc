@@ -26,7 +26,9 @@ class ReceiverTest : public ::testing::Test {
     EXPECT_EQ(h_.CheckAccount(true), "");
   }
 
-  ReceiveMemory Memory() { return {&ranges_, h_.store.get(), reserve_bytes_, reserve_bytes_}; }
+  ReceiveMemory Memory() {
+    return {&ranges_, h_.store.get(), reserve_bytes_, reserve_bytes_, whole_segments_};
+  }
   ReceiveResult Receive(uint32_t offset, uint32_t bytes, uint8_t flags = kTcpAck) {
     Segment segment;
     segment.seq = kFirst + offset;
@@ -58,6 +60,7 @@ class ReceiverTest : public ::testing::Test {
   ReassemblyRanges ranges_{512};
   Receiver receiver_;
   uint64_t reserve_bytes_ = 0;
+  bool whole_segments_ = false;
   SeqNum read_nxt_ = kFirst;
 };
 
@@ -110,6 +113,18 @@ TEST_F(ReceiverTest, WhatWasNeverPromisedIsTrimmedFromTheBack) {
   EXPECT_EQ(Read(), kWindow);
 }
 
+TEST_F(ReceiverTest, WholeSegmentsAreTakenBeyondTheWindowOnlyIntoAnEmptyQueue) {
+  whole_segments_ = true;
+  const ReceiveResult first = Receive(0, kWindow + 50);
+  EXPECT_FALSE(first.beyond_window);
+  EXPECT_EQ(first.advanced_bytes, kWindow + 50);
+  EXPECT_EQ(receiver_.outstanding_bytes(), 0u) << "the edge moved with it";
+  const ReceiveResult second = Receive(kWindow + 50, 10);
+  EXPECT_TRUE(second.beyond_window);
+  EXPECT_EQ(second.advanced_bytes, 0u);
+  EXPECT_EQ(Read(), kWindow + 50);
+}
+
 TEST_F(ReceiverTest, OneSegmentMayBeTrimmedOnBothSides) {
   Receive(0, 100);
   const ReceiveResult result = Receive(50, kWindow);
@@ -148,6 +163,13 @@ TEST_F(ReceiverTest, AFinAtTheEdgeOfAClosedWindowIsTaken) {
   Receive(0, kWindow);
   EXPECT_TRUE(Receive(kWindow, 0, kTcpFin | kTcpAck).fin_reached);
   EXPECT_EQ(receiver_.outstanding_bytes(), 0u) << "the edge moved with it";
+}
+
+TEST_F(ReceiverTest, WhatCameAgainWithTheFinIsNotReported) {
+  Receive(0, 100);
+  EXPECT_TRUE(Receive(0, 100, kTcpFin | kTcpAck).fin_reached);
+  EXPECT_TRUE(Sacks().empty());
+  EXPECT_EQ(Read(), 100u);
 }
 
 TEST_F(ReceiverTest, AFinThatWasTrimmedOffDoesNotCount) {

@@ -14,7 +14,7 @@ static_assert((kRtoMin << kBackoffCountMax) > kRtoMax, "the back-off reaches the
 
 }  // namespace
 
-void RtoEstimator::Sample(Nanos rtt, uint32_t samples_per_round_trip) {
+void RtoEstimator::Sample(Nanos rtt, uint32_t samples_per_round_trip, Nanos slack_min) {
   rtt = std::clamp<Nanos>(rtt, 1, kRttMax);
   const Nanos samples = std::clamp<uint32_t>(samples_per_round_trip, 1, kSamplesPerRoundTripMax);
   if (!has_sample()) {
@@ -26,7 +26,7 @@ void RtoEstimator::Sample(Nanos rtt, uint32_t samples_per_round_trip) {
     rttvar_ += (error - rttvar_) / (4 * samples);
     srtt_ = std::max<Nanos>(1, srtt_ + (rtt - srtt_) / (8 * samples));
   }
-  base_ = std::clamp(srtt_ + std::max(kClockTick, 4 * rttvar_), kRtoMin, kRtoMax);
+  base_ = std::clamp(srtt_ + std::max(slack_min, 4 * rttvar_), kRtoMin, kRtoMax);
   backoff_count_ = 0;
 }
 

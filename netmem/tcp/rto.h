@@ -25,7 +25,9 @@ class RtoEstimator {
   // sample, and a window of many would forget the past within one round trip; RFC 7323 section 4.2
   // and its appendix G divide the gains by the expected number: pass flight bytes / (2 MSS),
   // rounded up.
-  void Sample(Nanos rtt, uint32_t samples_per_round_trip = 1);
+  //
+  // `slack_min` is what the timeout leaves beside the mean at least.
+  void Sample(Nanos rtt, uint32_t samples_per_round_trip = 1, Nanos slack_min = kClockTick);
 
   // The timeout to arm now: back-off included.
   Nanos rto() const;

@@ -33,6 +33,14 @@ TEST(RtoTest, LaterSamplesMoveTheVarianceByAQuarterAndTheMeanByAnEighth) {
   EXPECT_EQ(rto.rto(), 1090 * kMillisecond);
 }
 
+TEST(RtoTest, LeavesSoMuchBesideASteadyRoundTripTimeAsItsCallerAsksFor) {
+  for (const Nanos round_trip : {1 * kMillisecond, 10 * kMillisecond, 900 * kMillisecond}) {
+    RtoEstimator rto;
+    for (int i = 0; i < 500; ++i) rto.Sample(round_trip, 1, 200 * kMillisecond);
+    EXPECT_EQ(rto.rto(), round_trip + 200 * kMillisecond);
+  }
+}
+
 TEST(RtoTest, NeverFallsBelow200MillisecondsUnlikeTheOneSecondOfTheRfc) {
   RtoEstimator rto;
   for (int i = 0; i < 100; ++i) rto.Sample(50 * kMicrosecond);

@@ -33,6 +33,9 @@ class SackGenerator {
   // the block that contains it is reported right after it (RFC 2883 section 4, rule 4).
   void OnDuplicate(SeqNum left, SeqNum right);
 
+  // The peer's FIN was reached: what came again with it is no news that would help it.
+  void ForgetDuplicate() { duplicate_pending_ = false; }
+
   // rcv_nxt moved: blocks at or below it go.
   void OnAdvance(SeqNum rcv_nxt);
 

@@ -116,15 +116,16 @@ void Sender::OnNothingNew(const Segment& segment, bool window_moved, AckOutcome*
 // also after a retransmission; without them one segment at a time is clocked, and only if sent
 // once.
 void Sender::SampleRtt(const Segment& segment, const TimestampState& timestamps, Nanos now) {
+  const Nanos slack_min = patient_ ? kRtoMin : kClockTick;
   if (timestamps.enabled && segment.options.timestamps.has_value()) {
     const std::optional<Nanos> rtt = timestamps.RttFromEcho(segment.options.timestamps->echo, now);
     const uint32_t per_round_trip = flight_bytes() / (2 * mss_bytes_) + 1;
-    if (rtt.has_value()) rto_.Sample(*rtt, per_round_trip);
+    if (rtt.has_value()) rto_.Sample(*rtt, per_round_trip, slack_min);
     return;
   }
   if (timing_ && segment.ack >= timed_seq_) {
     timing_ = false;
-    rto_.Sample(now - timed_at_);
+    rto_.Sample(now - timed_at_, 1, slack_min);
   } else if (!timing_) {
     rto_.OnProgress();
   }
@@ -200,7 +201,10 @@ std::optional<SendPlan> Sender::FirstUnacked() {
 
 std::optional<SendPlan> Sender::Forced() {
   if (!NeedsPersist() || window_.bytes == 0) return std::nullopt;
-  return PlanAt(0, std::min(mss_bytes_, window_.bytes));
+  std::optional<SendPlan> plan = PlanAt(0, std::min(mss_bytes_, window_.bytes));
+  // The peer need not wait for what was to follow either.
+  if (plan.has_value()) plan->pushed = true;
+  return plan;
 }
 
 uint32_t Sender::OnSent(const SendPlan& plan, Nanos now) {
@@ -219,7 +223,8 @@ uint32_t Sender::OnSent(const SendPlan& plan, Nanos now) {
   if (end > snd_max_) {
     if (!timing_) {
       timing_ = true;
-      timed_seq_ = end;
+      // Of a super-frame the first segment: its ACK may come before that of the rest.
+      timed_seq_ = std::min(end, plan.seq + std::max(mss_bytes_, 1u));
       timed_at_ = now;
     }
     snd_max_ = end;

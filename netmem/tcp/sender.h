@@ -107,6 +107,8 @@ class Sender {
   void set_sack(bool sack) { sack_ = sack; }
   // Only full segments leave until it is taken off again, or the persist timer runs out.
   void set_cork(bool cork) { cork_ = cork; }
+  // Retransmission leaves kRtoMin beside a round trip, and not only in all.
+  void set_patient(bool patient) { patient_ = patient; }
   // More is to follow what is queued now: it is not pushed.
   void set_more_follows(bool more_follows) { more_follows_ = more_follows; }
 
@@ -209,6 +211,7 @@ class Sender {
   bool sack_ : 1 = false;
   bool cork_ : 1 = false;
   bool more_follows_ : 1 = false;
+  bool patient_ : 1 = false;
   bool timing_ : 1 = false;  // A segment without timestamps is being timed (Karn: sent once only).
   bool acked_much_ : 1 = false;  // More than any window is acknowledged.
   uint32_t mss_bytes_ = kMssBytesDefault;

@@ -37,6 +37,7 @@ void TcpEngine::TakeOptions(TcpConnection& connection, const SocketOptionsRef& o
   connection.options = options;
   connection.sender.set_no_delay(options->no_delay);
   connection.sender.set_cork(options->cork);
+  connection.sender.set_patient(options->patient);
 }
 
 absl::Status TcpEngine::SetListenerOptions(ListenerId id, const SocketOptionsRef& options) {

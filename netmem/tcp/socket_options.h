@@ -22,6 +22,7 @@ struct SocketOptions {
   uint16_t mss_bytes_max = 0;                  // Bounds the MSS both ways; 0: the device's alone.
   bool no_delay = false;                       // Nagle's algorithm is off.
   bool cork = false;                           // Only full segments leave.
+  bool patient = false;                        // Time out 200 ms after a round trip, as Linux.
   uint8_t syn_retries_max = kSynRetriesMax;
   uint8_t data_retries_max = kDataRetriesMax;
   Nanos keepalive_idle = kNever;  // Silence before the first probe; kNever: there is none.

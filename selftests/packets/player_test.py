@@ -3,15 +3,21 @@
 a script which must fail does fail, with a report that shows where. A scripted TCP stands in for a
 back end."""
 
+import pathlib
+import struct
+import tempfile
 import unittest
 
-from runner import wire
+from runner import control, wire
 from runner.backend import DEFAULT_ADDRESSES, Backend
+from runner.call_text import NULL
 from runner.options import decode_options, encode_options, parse_options
+from runner.pattern import pattern
 from runner.player import Player
 from runner.reader import parse_time, read_script
 from runner.report import PlayError, failure
 from runner.script import ScriptError
+from runner.shell import settings_of
 
 OPENING = """\
 +0 < S 0:0(0) win 1000 <mss 1460>
@@ -25,6 +31,7 @@ class EchoingTcp(Backend):
     """Answers a SYN by SYN-ACK and data by an ACK that `answer` may spoil. Time is virtual."""
     name = "a scripted TCP"
     is_virtual = True
+    stamps = False  # Whether it says the time, which stands still.
 
     def __init__(self, answer=lambda segment: [segment]):
         self._answer = answer
@@ -43,10 +50,11 @@ class EchoingTcp(Backend):
 
     def inject(self, packet):
         got = wire.parse_segment(packet)
+        options = [("TS", 1000, 0)] if self.stamps else []
         if got.has("S"):
-            self._send(self._reply(got, "S.", 777_000, got.end, [("mss", 1460)]))
+            self._send(self._reply(got, "S.", 777_000, got.end, options or [("mss", 1460)]))
         elif got.payload:
-            for segment in self._answer(self._reply(got, ".", 777_001, got.end)):
+            for segment in self._answer(self._reply(got, ".", 777_001, got.end, options)):
                 self._send(segment)
 
     def _send(self, segment):
@@ -209,6 +217,19 @@ class ReaderTest(unittest.TestCase):
         self.assertEqual(len(player.notes), 2, player.notes)
         self.assertIn("rm -rf nothing", player.notes[0])
 
+    def test_a_shell_file_beside_the_script_is_read(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "defaults.sh").write_text(
+                "# many\nsysctl -q net.ipv4.a=\"1 $((2*1024))\" > /dev/null 2>&1\ntc qdisc\n",
+                encoding="utf-8")
+            settings, ignored = settings_of("./defaults.sh\nsysctl b=2  # why\n./none.sh", folder)
+        self.assertEqual(settings, [("net.ipv4.a", "1 2048"), ("b", "2")])
+        self.assertEqual(ignored, ["./none.sh"])
+
+    def test_null_is_no_buffer(self):
+        script = read_script("x", "0 write(4, NULL, 10) = -1 EFAULT (Bad address)\n")
+        self.assertIs(script.events[0].arguments[1], NULL)
+
     def test_mistakes_name_their_line(self):
         for text, word in (("\n+0 < P. 1:11(9) ack 1\n", "the end is not"),
                            ("\n+0 < Q 1:1(0)\n", "no packet"),
@@ -225,6 +246,49 @@ class ReaderTest(unittest.TestCase):
     def test_a_reason_to_differ_from_linux_is_found(self):
         script = read_script("x", "// RFC 1\n// linux: differs because of the moon\n")
         self.assertEqual(script.differs_from_linux, "of the moon")
+
+
+class ForeignScriptsTest(unittest.TestCase):
+    """Scripts written for packetdrill over a device that takes super-segments."""
+
+    @staticmethod
+    def in_two(segment):
+        first = wire.Segment(segment.source, segment.target, ".", segment.seq, segment.ack,
+                             segment.window, payload=pattern(0, 60))
+        rest = wire.Segment(segment.source, segment.target, "P.", segment.seq + 60, segment.ack,
+                            segment.window, payload=pattern(60, 40))
+        return [first, rest]
+
+    def test_segments_of_one_burst_are_joined(self):
+        text = OPENING + "+0 > P. 1:101(100) ack 101 win 500\n"
+        play(text, EchoingTcp(self.in_two), foreign=True)
+        with self.assertRaises(PlayError):
+            play(text, EchoingTcp(self.in_two))
+
+    def test_no_more_is_joined_than_was_asked_for(self):
+        play(OPENING + "+0 > . 1:61(60) ack 101\n+0 > P. 61:101(40) ack 101\n",
+             EchoingTcp(self.in_two), foreign=True)
+
+    def test_packets_of_an_earlier_connection_are_passed_over(self):
+        text = OPENING + "0 listen(3, 1) = 0\n" + OPENING + "+0 > . 1:1(0) ack 101\n"
+        play(text, foreign=True, strict=False)
+        with self.assertRaises(PlayError):
+            play(text, strict=False)
+
+    def test_timestamps_tick_as_the_script_says(self):
+        tcp = EchoingTcp(lambda segment: [segment])
+        tcp.stamps = True
+        text = "--tcp_ts_tick_usecs=1000\n" + OPENING.replace("<mss 1460>", "<TS val 5 ecr 0>")
+        play(text + "+0 > . 1:1(0) ack 101 <TS val 5 ecr 0>\n", tcp)
+        with self.assertRaises(PlayError):
+            play(text + "+0 > . 1:1(0) ack 101 <TS val 99 ecr 0>\n", tcp)
+
+    def test_control_messages_are_compared(self):
+        said = struct.pack("=Qiii4x", 20, 6, 36, 8000)
+        wanted = [{"cmsg_level": 6, "cmsg_type": 36, "cmsg_data": 8000}]
+        self.assertIsNone(control.difference(wanted, said))
+        self.assertIn("8000, not 1", control.difference([wanted[0] | {"cmsg_data": 1}], said))
+        self.assertIn("0 control messages", control.difference(wanted, b""))
 
 
 class WireTest(unittest.TestCase):

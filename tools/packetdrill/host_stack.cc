@@ -24,6 +24,8 @@ TcpEngine::Config EngineConfig(const Knobs& knobs) {
   config.connections_max = kPlugInConnectionsMax;
   config.mtu_bytes = knobs.mtu_bytes;
   config.gso_bytes_max = kGsoBytesMax;
+  config.gso_by_rate = true;
+  config.whole_segments = true;
   // Linux counts as much again for its bookkeeping, and the first window is whole segments.
   config.window_bytes_max = std::max(knobs.rmem_bytes[2] / 2, 1u);
   const uint64_t start = std::min<uint64_t>(knobs.rmem_bytes[1] / 2, 65535);

@@ -245,7 +245,8 @@ __attribute__((visibility("default"))) void packetdrill_interface_init(
     std::fprintf(stderr, "devmem_packetdrill: %s; skipped\n", error.c_str());
   }
   if (!parsed.errors.empty()) std::fputs(KnobHelp().c_str(), stderr);
-  absl::StatusOr<std::unique_ptr<PlugIn>> plugin = PlugIn::Create(parsed.knobs);
+  absl::StatusOr<std::unique_ptr<PlugIn>> plugin =
+      PlugIn::Create(parsed.knobs, flags == nullptr ? "" : flags);
   if (!plugin.ok()) {
     // The interface has no way to refuse.
     std::fprintf(stderr, "devmem_packetdrill: %s\n", plugin.status().ToString().c_str());

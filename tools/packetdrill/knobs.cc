@@ -4,10 +4,13 @@
 
 #include "tools/packetdrill/knobs.h"
 
+#include <fstream>
 #include <span>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
@@ -49,12 +52,34 @@ constexpr KnobEntry kKnobs[] = {
     {"tcp_keepalive_probes", 1, 1, 127, [](Knobs& k, Values v) { k.keepalive_probes = v[0]; }},
     {"tcp_syncookies", 1, 0, 2, [](Knobs& k, Values v) { k.syncookies = v[0]; }},
     {"somaxconn", 1, 1, 65535, [](Knobs& k, Values v) { k.somaxconn = v[0]; }},
+    {"machine_sysctls", 1, 0, 1, [](Knobs& k, Values v) { k.of_machine = v[0] != 0; }},
 };
 
 // Sysctls that scripts like to set and that say nothing to this stack.
-constexpr absl::string_view kWithoutEffect[] = {
-    "tcp_no_metrics_save", "tcp_early_retrans",      "tcp_recovery", "tcp_autocorking",
-    "tcp_min_tso_segs",    "tcp_congestion_control", "tcp_fastopen", "tcp_slow_start_after_idle"};
+constexpr absl::string_view kWithoutEffect[] = {"tcp_no_metrics_save",
+                                                "tcp_early_retrans",
+                                                "tcp_recovery",
+                                                "tcp_autocorking",
+                                                "tcp_min_tso_segs",
+                                                "tcp_congestion_control",
+                                                "tcp_fastopen",
+                                                "tcp_slow_start_after_idle",
+                                                "tcp_frto",
+                                                "tcp_dsack",
+                                                "tcp_fack",
+                                                "tcp_reordering",
+                                                "tcp_tso_win_divisor",
+                                                "tcp_pacing_ss_ratio",
+                                                "tcp_notsent_lowat",
+                                                "tcp_pacing_ca_ratio",
+                                                "tcp_synack_retries",
+                                                "tcp_fastopen_key",
+                                                "tcp_shrink_window",
+                                                "tcp_limit_output_bytes",
+                                                "tcp_moderate_rcvbuf",
+                                                "tcp_comp_sack_nr",
+                                                "tcp_tw_reuse",
+                                                "tcp_invalid_ratelimit"};
 
 struct Assignment {
   std::string name;
@@ -144,6 +169,19 @@ ParsedKnobs ParseKnobs(absl::string_view flags) {
     if (!known) parsed.errors.push_back(absl::StrCat("there is no knob '", assignment.name, "'"));
   }
   return parsed;
+}
+
+std::string MachineFlags() {
+  std::string flags;
+  for (const KnobEntry& entry : kKnobs) {
+    const absl::string_view folder = absl::StartsWith(entry.name, "tcp_") ? "ipv4/" : "core/";
+    std::ifstream file(absl::StrCat("/proc/sys/net/", folder, entry.name));
+    std::vector<std::string> values;
+    for (std::string value; file >> value;) values.push_back(value);
+    const std::string flag = absl::StrCat(entry.name, "=", absl::StrJoin(values, ":"));
+    if (!values.empty() && ParseKnobs(flag).errors.empty()) absl::StrAppend(&flags, flag, " ");
+  }
+  return flags;
 }
 
 std::string KnobHelp() {

@@ -40,6 +40,7 @@ struct Knobs {
   uint32_t keepalive_probes = 9;
   uint32_t syncookies = 1;
   uint32_t somaxconn = 4096;
+  bool of_machine = false;  // What is not given is this machine's, at the first socket().
 };
 
 // Reads `flags`: knob=value, separated by commas or spaces; a number without a knob continues the
@@ -51,6 +52,10 @@ struct ParsedKnobs {
   std::vector<std::string> errors;
 };
 ParsedKnobs ParseKnobs(absl::string_view flags);
+
+// What this machine's network namespace has set, as flags for ParseKnobs(). Reads files of
+// /proc/sys/net; what is not there, or not in bounds, is left out.
+std::string MachineFlags();
 
 // The names that ParseKnobs() understands, one a line, with the defaults.
 std::string KnobHelp();

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <fstream>
+
 #include "tools/packetdrill/host_stack.h"
 
 namespace devmem::packetdrill {
@@ -16,6 +19,16 @@ TEST(KnobsTest, WhatIsNotMentionedIsLinuxsDefault) {
   EXPECT_EQ(parsed.knobs.rmem_bytes[2], 6291456u);
   EXPECT_EQ(parsed.knobs.delayed_ack, 40 * kMillisecond);
   EXPECT_FALSE(parsed.knobs.address_v4.has_value());
+}
+
+TEST(KnobsTest, ThisMachinesAreReadAsTheyAreWritten) {
+  std::ifstream file("/proc/sys/net/ipv4/tcp_rmem");
+  uint32_t least = 0, usual = 0, most = 0;
+  if (!(file >> least >> usual >> most)) GTEST_SKIP() << "/proc/sys/net/ipv4/tcp_rmem is not there";
+  const ParsedKnobs parsed = ParseKnobs(MachineFlags() + " tcp_sack=0");
+  EXPECT_TRUE(parsed.errors.empty());
+  EXPECT_EQ(parsed.knobs.rmem_bytes, (std::array<uint32_t, 3>{least, usual, most}));
+  EXPECT_FALSE(parsed.knobs.sack) << "what is given has the last word";
 }
 
 TEST(KnobsTest, ListsTakeCommasSpacesAndColons) {

@@ -83,8 +83,18 @@ CallResult PlugIn::SetOption(int fd, int level, int option, const void* value, s
     default: break;
   }
   if (result.error == 0) ApplySettings(*socket);
+  if (level == SOL_TCP && option == TCP_NODELAY && socket->settings.no_delay) PushCorked(*socket);
   Settle();
   return result;
+}
+
+// Whoever turns Nagle's algorithm off gets rid of what a cork holds back, this once.
+void PlugIn::PushCorked(Socket& socket) {
+  TcpConnection* connection = ConnectionOf(socket);
+  if (connection == nullptr) return;
+  connection->sender.set_cork(false);
+  stack_->Flush();
+  connection->sender.set_cork(socket.settings.cork);
 }
 
 // As tcp_select_initial_window() and its like reckon: half of a buffer is for data, and a buffer
@@ -105,6 +115,7 @@ SocketOptions PlugIn::OptionsOf(const SocketSettings& settings) const {
   options.mss_bytes_max = static_cast<uint16_t>(settings.mss_bytes);
   options.no_delay = settings.no_delay;
   options.cork = settings.cork;
+  options.patient = true;
   options.syn_retries_max =
       static_cast<uint8_t>(settings.syn_retries != 0 ? settings.syn_retries : knobs_.syn_retries);
   options.data_retries_max = static_cast<uint8_t>(knobs_.retries);

@@ -18,6 +18,9 @@ inline constexpr int kTcpTimestamp = 24;
 inline constexpr int kTcpSaveSyn = 27;
 inline constexpr int kTcpTxDelay = 37;
 
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
 #ifndef IPV6_AUTOFLOWLABEL
 #define IPV6_AUTOFLOWLABEL 70
 #endif

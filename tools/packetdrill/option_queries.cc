@@ -61,6 +61,9 @@ CallResult PlugIn::GetOption(int fd, int level, int option, void* value, socklen
   if (value == nullptr || bytes == nullptr) return CallResult::Fail(EFAULT);
   if (static_cast<int>(*bytes) < 0) return CallResult::Fail(EINVAL);
   if (level == SOL_TCP && option == TCP_INFO) return GetTcpInfo(*socket, value, bytes);
+  // Neither of the algorithms has anything to tell.
+  if (level == SOL_TCP && option == TCP_CC_INFO) return Answer("", 0, value, bytes);
+  if (level == SOL_SOCKET && option == SO_MEMINFO) return GetMemInfo(*socket, value, bytes);
   if (level == SOL_TCP && option == TCP_CONGESTION) {
     char name[16] = "cubic";
     if (socket->settings.congestion_is_reno) std::strcpy(name, "reno");
@@ -90,6 +93,20 @@ CallResult PlugIn::GetOption(int fd, int level, int option, void* value, socklen
                                 : EOPNOTSUPP);
   }
   return Answer(&*number, sizeof(*number), value, bytes);
+}
+
+// SO_MEMINFO: bytes received, the receive buffer, bytes sent, the send buffer, and five more
+// (include/uapi/linux/sock_diag.h).
+CallResult PlugIn::GetMemInfo(Socket& socket, void* value, socklen_t* bytes) {
+  uint32_t answer[9] = {};
+  const TcpConnection* connection = ConnectionOf(socket);
+  answer[1] = socket.settings.receive_buffer_bytes;
+  answer[3] = SendBufferBytes(socket);
+  if (connection != nullptr) {
+    answer[0] = static_cast<uint32_t>(connection->receiver.in_order().bytes());
+    answer[5] = static_cast<uint32_t>(connection->sender.buffer().size());
+  }
+  return Answer(answer, sizeof(answer), value, bytes);
 }
 
 std::optional<int> PlugIn::SocketOptionValue(Socket& socket, int option) {
@@ -181,11 +198,29 @@ CallResult PlugIn::GetTcpInfo(Socket& socket, void* value, socklen_t* bytes) {
   info.snd_ssthresh = INT32_MAX;
   info.max_pacing_rate = UINT64_MAX;
   info.pmtu = knobs_.mtu_bytes;
-  if (const TcpConnection* connection = ConnectionOf(socket)) FillTcpInfo(*connection, &info);
+  if (const TcpConnection* connection = ConnectionOf(socket)) {
+    FillTcpInfo(*connection, &info);
+    FillTimes(socket, *connection, &info);
+  }
   // A caller whose struct is longer than ours gets zeros for what we do not know.
   std::memset(value, 0, *bytes);
   std::memcpy(value, &info, std::min<size_t>(*bytes, sizeof(info)));
   return {};
+}
+
+// What the socket knows beside its connection.
+void PlugIn::FillTimes(Socket& socket, const TcpConnection& connection, TcpInfo* info) {
+  NoteSendLimit(socket, connection);
+  const SendLimits& limits = socket.limits;
+  const auto usecs = [](Nanos time) { return static_cast<uint64_t>(time / kMicrosecond); };
+  info->busy_time = usecs(limits.busy + limits.peer_window + limits.send_buffer);
+  info->rwnd_limited = usecs(limits.peer_window);
+  info->sndbuf_limited = usecs(limits.send_buffer);
+  // Without any data the clock began with the connection.
+  if (connection.payload_bytes_received == 0) {
+    info->last_data_recv_ms =
+        static_cast<uint32_t>((stack_->now() - socket.opened_at) / kMillisecond);
+  }
 }
 
 void PlugIn::FillTcpInfo(const TcpConnection& connection, TcpInfo* info) const {
@@ -201,7 +236,8 @@ void PlugIn::FillTcpInfo(const TcpConnection& connection, TcpInfo* info) const {
   if (connection.window_scaling) info->options |= kInfoWindowScale;
   info->wscales =
       static_cast<uint8_t>((connection.snd_scale & 0xf) | (connection.rcv_scale & 0xf) << 4);
-  info->retransmits = connection.retries;
+  // The same count serves for what goes again and for probes of a silent or shut peer.
+  (sender.all_acked() ? info->probes : info->retransmits) = connection.retries;
   info->backoff = static_cast<uint8_t>(sender.rto().backoff_count());
   info->rto = usecs(sender.rto().rto());
   info->ato = usecs(knobs_.delayed_ack);

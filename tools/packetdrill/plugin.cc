@@ -49,14 +49,27 @@ bool PlugIn::HasPeerFin(TcpState state) {
   return false;
 }
 
-absl::StatusOr<std::unique_ptr<PlugIn>> PlugIn::Create(const Knobs& knobs) {
+absl::StatusOr<std::unique_ptr<PlugIn>> PlugIn::Create(const Knobs& knobs,
+                                                       absl::string_view flags) {
   absl::StatusOr<std::unique_ptr<HostStack>> stack = HostStack::Create(knobs);
   if (!stack.ok()) return stack.status();
-  return std::unique_ptr<PlugIn>(new PlugIn(knobs, *std::move(stack)));
+  return std::unique_ptr<PlugIn>(new PlugIn(knobs, flags, *std::move(stack)));
 }
 
-PlugIn::PlugIn(const Knobs& knobs, std::unique_ptr<HostStack> stack)
-    : knobs_(knobs), stack_(std::move(stack)), driver_(std::this_thread::get_id()) {}
+PlugIn::PlugIn(const Knobs& knobs, absl::string_view flags, std::unique_ptr<HostStack> stack)
+    : knobs_(knobs), flags_(flags), stack_(std::move(stack)), driver_(std::this_thread::get_id()) {}
+
+// packetdrill has run the commands at the head of the script by now, and a stack without sockets
+// can be made anew.
+void PlugIn::TakeMachineKnobs() {
+  machine_asked_ = true;
+  const Knobs knobs = ParseKnobs(absl::StrCat(MachineFlags(), " ", flags_)).knobs;
+  absl::StatusOr<std::unique_ptr<HostStack>> stack = HostStack::Create(knobs);
+  if (!stack.ok()) return;
+  (*stack)->MoveTo(stack_->now());
+  knobs_ = knobs;
+  stack_ = *std::move(stack);
+}
 
 PlugIn::~PlugIn() = default;
 
@@ -181,12 +194,14 @@ void PlugIn::NoteChange(Socket& socket) {
   }
   const TcpConnection* connection = ConnectionOf(socket);
   if (connection == nullptr) return;
+  NoteSendLimit(socket, *connection);
   if (connection->state == TcpState::kClosed && !socket.ended) NoteEnd(socket, *connection);
   if (connection->payload_bytes_received != socket.seen_received_bytes) {
     Wake(socket, POLLIN | POLLRDNORM | POLLRDBAND);
   }
   if (connection->state != socket.seen_state) {
     if (HasPeerFin(connection->state)) socket.receive_shut = true;
+    if (socket.opened_at == 0) socket.opened_at = stack_->now();
     Wake(socket, 0);
   }
   if (socket.wants_space && IsWritable(socket, *connection)) {

@@ -37,10 +37,12 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "tools/packetdrill/epoll.h"
 #include "tools/packetdrill/host_stack.h"
 #include "tools/packetdrill/knobs.h"
@@ -52,7 +54,8 @@ struct TcpInfo;
 
 class PlugIn {
  public:
-  static absl::StatusOr<std::unique_ptr<PlugIn>> Create(const Knobs& knobs);
+  static absl::StatusOr<std::unique_ptr<PlugIn>> Create(const Knobs& knobs,
+                                                        absl::string_view flags);
   ~PlugIn();
 
   std::mutex& mutex() { return mutex_; }
@@ -116,7 +119,7 @@ class PlugIn {
     Nanos at = 0;
   };
 
-  PlugIn(const Knobs& knobs, std::unique_ptr<HostStack> stack);
+  PlugIn(const Knobs& knobs, absl::string_view flags, std::unique_ptr<HostStack> stack);
 
   // --- plugin.cc ---
   // Answers what `attempt` does, now or when it first has an answer; at `deadline`, `late`.
@@ -176,11 +179,16 @@ class PlugIn {
   SocketOptions OptionsOf(const SocketSettings& settings) const;
   // Tells the connection, or those to come, what the settings are now.
   void ApplySettings(Socket& socket);
+  void TakeMachineKnobs();
+  void PushCorked(Socket& socket);
+  void NoteSendLimit(Socket& socket, const TcpConnection& connection);
   std::optional<int> SocketOptionValue(Socket& socket, int option);
   std::optional<int> TcpOptionValue(Socket& socket, int option);
   std::optional<int> IpOptionValue(const Socket& socket, int level, int option) const;
   CallResult GetTcpInfo(Socket& socket, void* value, socklen_t* bytes);
   void FillTcpInfo(const TcpConnection& connection, TcpInfo* info) const;
+  void FillTimes(Socket& socket, const TcpConnection& connection, TcpInfo* info);
+  CallResult GetMemInfo(Socket& socket, void* value, socklen_t* bytes);
 
   // --- poll_calls.cc ---
   uint32_t PollMask(Socket& socket);
@@ -192,8 +200,10 @@ class PlugIn {
   static CallResult ReadPipe(int fd, std::span<const iovec> iov);
   static CallResult WritePipe(int fd, std::span<const iovec> iov);
 
-  const Knobs knobs_;
-  std::mutex mutex_;  // Guards everything below.
+  Knobs knobs_;
+  const std::string flags_;
+  bool machine_asked_ = false;  // Whether its settings have been read, if they count.
+  std::mutex mutex_;            // Guards everything below.
   std::condition_variable changed_;
   std::unique_ptr<HostStack> stack_;
   std::map<int, std::shared_ptr<Socket>> sockets_;  // By descriptor.

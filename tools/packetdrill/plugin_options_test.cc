@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <netinet/tcp.h>
 
+#include <array>
+#include <fstream>
+
 #include "tools/packetdrill/option_names.h"
 #include "tools/packetdrill/plugin_driver.h"
 
@@ -26,6 +29,12 @@ class PlugInOptionsTest : public ::testing::Test {
     EXPECT_EQ(calls().getsockopt(self(), fd, level, option, &value, &bytes), 0) << option;
     EXPECT_EQ(bytes, sizeof(value));
     return value;
+  }
+  TcpInfo Info(int fd) {
+    TcpInfo info = {};
+    socklen_t bytes = sizeof(info);
+    EXPECT_EQ(calls().getsockopt(self(), fd, SOL_TCP, TCP_INFO, &info, &bytes), 0);
+    return info;
   }
   void Write(int fd, size_t bytes) {
     const std::vector<char> data(bytes);
@@ -147,6 +156,37 @@ TEST_F(PlugInOptionsTest, TcpInfoTellsTheConnection) {
   EXPECT_EQ(bytes, 1u);
 }
 
+TEST_F(PlugInOptionsTest, TcpInfoTellsWhatTheSenderWaitedFor) {
+  const int fd = driver_.Accepted({.mss = 1000});
+  driver_.At(1);
+  EXPECT_NEAR(Info(fd).last_data_recv_ms, 1000, 10) << "no data yet: since the beginning";
+  driver_.Put({.seq = 1, .ack = 1, .window = 0});
+  Write(fd, 100);
+  driver_.At(1.1);
+  EXPECT_NEAR(static_cast<double>(Info(fd).rwnd_limited), 100'000, 1000);
+  driver_.Put({.seq = 1, .ack = 1, .window = 1000});
+  driver_.At(1.15);
+  EXPECT_NEAR(static_cast<double>(Info(fd).rwnd_limited), 100'000, 1000);
+  EXPECT_NEAR(static_cast<double>(Info(fd).busy_time), 150'000, 1000);
+  driver_.Put({.seq = 1, .ack = 101, .window = 1000});
+  driver_.At(2);
+  EXPECT_NEAR(static_cast<double>(Info(fd).busy_time), 150'000, 1000);
+}
+
+TEST_F(PlugInOptionsTest, WhatPacketdrillAsksForBesideTcpInfoIsThere) {
+  const int fd = driver_.Accepted();
+  driver_.Put({.seq = 1, .ack = 1, .bytes = 10});
+  std::array<uint32_t, 9> memory = {};
+  socklen_t bytes = sizeof(memory);
+  EXPECT_EQ(calls().getsockopt(self(), fd, SOL_SOCKET, SO_MEMINFO, memory.data(), &bytes), 0);
+  EXPECT_EQ(bytes, sizeof(memory));
+  EXPECT_EQ(memory[0], 10u);
+  EXPECT_EQ(memory[1], 131072u);
+  bytes = sizeof(memory);
+  EXPECT_EQ(calls().getsockopt(self(), fd, SOL_TCP, TCP_CC_INFO, memory.data(), &bytes), 0);
+  EXPECT_EQ(bytes, 0u);
+}
+
 TEST_F(PlugInOptionsTest, ADeferredAcceptWaitsForData) {
   const int fd = driver_.Socket();
   EXPECT_EQ(Set(fd, SOL_TCP, TCP_DEFER_ACCEPT, 5), 0);
@@ -161,6 +201,22 @@ TEST_F(PlugInOptionsTest, ADeferredAcceptWaitsForData) {
   driver_.ExpectNothing();
   driver_.Put({.seq = 1, .ack = 1, .bytes = 4});
   EXPECT_EQ(calls().poll(self(), &entry, 1, 0), 1);
+}
+
+TEST(PlugInMachineTest, ItsSettingsCountFromTheFirstSocketOnWhereNoneIsGiven) {
+  std::ifstream file("/proc/sys/net/ipv4/tcp_rmem");
+  int least = 0, usual = 0;
+  if (!(file >> least >> usual)) GTEST_SKIP() << "/proc/sys/net/ipv4/tcp_rmem is not there";
+  PlugInDriver driver("machine_sysctls=1 tcp_wmem=4096:50000:60000");
+  driver.At(1);
+  const int fd = driver.Socket();
+  EXPECT_NEAR(driver.Now(), 1, 0.001) << "time goes on";
+  int bytes = 0;
+  socklen_t size = sizeof(bytes);
+  EXPECT_EQ(driver.calls().getsockopt(driver.self(), fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size), 0);
+  EXPECT_EQ(bytes, usual);
+  EXPECT_EQ(driver.calls().getsockopt(driver.self(), fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size), 0);
+  EXPECT_EQ(bytes, 50000);
 }
 
 TEST_F(PlugInOptionsTest, SendBufferBoundsAWrite) {

@@ -38,7 +38,36 @@ size_t ChargedBytes(const TcpConnection& connection) {
   return held + (1 + (held + goal - 1) / goal) * kBufferOverheadBytes;
 }
 
+SendLimits::Kind LimitOf(const Socket& socket, const TcpConnection& connection) {
+  const Sender& sender = connection.sender;
+  if (sender.buffer().empty() && sender.all_acked()) return SendLimits::Kind::kIdle;
+  const size_t unsent = UnsentBytes(connection);
+  const uint32_t flight = sender.flight_bytes();
+  const uint32_t usable = sender.peer_window_bytes() - std::min(sender.peer_window_bytes(), flight);
+  if (unsent != 0 && usable < std::min<size_t>(unsent, sender.mss_bytes())) {
+    return SendLimits::Kind::kPeerWindow;
+  }
+  return unsent == 0 && socket.wants_space ? SendLimits::Kind::kSendBuffer
+                                           : SendLimits::Kind::kBusy;
+}
+
 }  // namespace
+
+void SendLimits::Add(Nanos now) {
+  const Nanos elapsed = now - since;
+  since = now;
+  switch (kind) {
+    case Kind::kIdle: return;
+    case Kind::kBusy: busy += elapsed; return;
+    case Kind::kPeerWindow: peer_window += elapsed; return;
+    case Kind::kSendBuffer: send_buffer += elapsed; return;
+  }
+}
+
+void PlugIn::NoteSendLimit(Socket& socket, const TcpConnection& connection) {
+  socket.limits.Add(stack_->now());
+  socket.limits.kind = LimitOf(socket, connection);
+}
 
 uint32_t PlugIn::SendBufferBytes(const Socket& socket) {
   const SocketSettings& settings = socket.settings;

@@ -61,6 +61,20 @@ struct SocketSettings {
 
 struct Epoll;
 
+// What has kept the sending side from being idle, and for how long (Linux's tcp_chrono).
+struct SendLimits {
+  enum class Kind : uint8_t { kIdle, kBusy, kPeerWindow, kSendBuffer };
+
+  Kind kind = Kind::kIdle;
+  Nanos since = 0;
+  Nanos busy = 0;  // Without the other two.
+  Nanos peer_window = 0;
+  Nanos send_buffer = 0;
+
+  // Time went on to `now`.
+  void Add(Nanos now);
+};
+
 struct Socket {
   // What the user has been told: SS_UNCONNECTED, a listener, SS_CONNECTING, SS_CONNECTED.
   enum class Phase : uint8_t { kUnconnected, kListening, kConnecting, kConnected };
@@ -90,7 +104,9 @@ struct Socket {
   TcpState seen_state = TcpState::kClosed;
   uint64_t seen_received_bytes = 0;
   uint32_t seen_pending = 0;
-  size_t begun_bytes = 0;    // Unsent ones in the socket buffer that Linux would fill next.
+  size_t begun_bytes = 0;  // Unsent ones in the socket buffer that Linux would fill next.
+  Nanos opened_at = 0;     // When the handshake was over.
+  SendLimits limits;
   bool wants_space = false;  // A write or a poll for writing found too little room.
 };
 

@@ -60,6 +60,7 @@ CallResult PlugIn::OpenSocket(int domain, int type, int protocol) {
   if (kind < 0 || kind > SOCK_PACKET) return CallResult::Fail(EINVAL);
   if (kind != SOCK_STREAM) return CallResult::Fail(ESOCKTNOSUPPORT);
   if (protocol != 0 && protocol != IPPROTO_TCP) return CallResult::Fail(EPROTONOSUPPORT);
+  if (knobs_.of_machine && !machine_asked_) TakeMachineKnobs();
   const std::shared_ptr<Socket> socket = AddSocket(domain, (type & SOCK_NONBLOCK) != 0);
   if (socket == nullptr) return CallResult::Fail(errno);
   SocketSettings& settings = socket->settings;
@@ -180,6 +181,8 @@ std::optional<CallResult> PlugIn::TryAccept(Socket& listener) {
     socket->remote = connection.flow.remote;
     socket->remote_port = connection.flow.remote_port;
     socket->seen_state = connection.state;
+    socket->opened_at = stack_->now();
+    socket->limits.since = stack_->now();
     socket->receive_shut = HasPeerFin(connection.state);
     ApplySettings(*socket);
     return CallResult{socket->fd};

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The text of a system call: `setsockopt(3, SOL_TCP, TCP_NODELAY, [1], 4) = 0`, with packetdrill's
 expressions: numbers, names joined by `|`, strings, `...`, [lists], {structs} and calls such as
-htons(80). A recursive descent parser; an argument becomes an int, a list, a dict, ELLIPSIS or a
-Text (what stood in quotes)."""
+htons(80). A recursive descent parser; an argument becomes an int, a list, a dict, ELLIPSIS, NULL
+or a Text (what stood in quotes)."""
 
 import re
 
@@ -15,6 +15,14 @@ class _Ellipsis:
 
 
 ELLIPSIS = _Ellipsis()
+
+
+class _Null:
+    def __repr__(self):
+        return "NULL"
+
+
+NULL = _Null()
 
 
 class Text(str):
@@ -98,6 +106,8 @@ class _Parser:
             return self.struct()
         if token == "~":
             return ~self.term()
+        if token == "NULL":
+            return NULL
         if kind == "name":
             return self.name(token)
         raise ValueError(f"unexpected '{token}' in '{self._text}'")

@@ -7,8 +7,8 @@ that block."""
 import ctypes
 import socket
 
-from . import c_structs, constants
-from .call_text import ELLIPSIS, Text
+from . import c_structs, constants, control
+from .call_text import ELLIPSIS, NULL, Text
 from .pattern import pattern
 
 _READ_ROOM_BYTES = 1 << 20
@@ -125,6 +125,8 @@ class Calls:
 
     def _read_like(self, name, fd, wanted, room, *more, flags=0):
         buffer = ctypes.create_string_buffer(max(room, 1))
+        if wanted is NULL:
+            return self._invoke(name, self.live(fd), None, room, *more), None
         result = self._invoke(name, self.live(fd), buffer, room, *more)
         # Urgent bytes are read apart from the stream; with MSG_TRUNC nothing is copied.
         if flags & (socket.MSG_OOB | socket.MSG_TRUNC):
@@ -178,6 +180,10 @@ class Calls:
             expected = script.get("msg_flags", ELLIPSIS)
             if expected is not ELLIPSIS and message.flags != expected:
                 raise CallFailed(f"msg_flags is {message.flags:#x}, not {expected:#x}")
+            if isinstance(script.get("msg_control"), list):
+                said = buffers[-1][0].raw[:message.control_bytes]
+                if wrong := control.difference(script["msg_control"], said):
+                    raise CallFailed(wrong)
         return result, check
 
     # Writing.
@@ -194,7 +200,7 @@ class Calls:
         return note
 
     def _write_like(self, name, fd, text, count, *more):
-        data = self._outgoing(fd, text, count)
+        data = None if text is NULL else self._outgoing(fd, text, count)
         return self._invoke(name, self.live(fd), data, count, *more), self._sent(fd)
 
     def _call_write(self, event, fd, text, count):

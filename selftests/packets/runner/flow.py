@@ -30,11 +30,22 @@ class Flow:
         self._local_isn = None
         self._stamps = {}  # The script's TS val of ours → the wire's.
         self._stamp_offset = 0
+        self._first_stamp = None  # (the script's, the wire's)
 
     def learn_isn(self, expected_seq, live_seq):
         """Called with each SYN of ours: the script says `expected_seq` for it."""
         self._local_offset = _add(live_seq, -expected_seq)
         self._local_isn = expected_seq
+
+    def stamp_error(self, script_value, live_value):
+        """By how many ticks our timestamp is ahead of where the first one, and the script, put it;
+        None for the first one."""
+        if self._first_stamp is None:
+            self._first_stamp = script_value, live_value
+            return None
+        first_script, first_live = self._first_stamp
+        ahead = _add(live_value - first_live, -(script_value - first_script))
+        return ahead - (1 << 32) if ahead >> 31 else ahead
 
     def learn_stamp(self, script_value, live_value):
         self._stamps[script_value] = live_value

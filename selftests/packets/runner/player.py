@@ -4,12 +4,15 @@ asks of each packet that comes out whether it is the next expected one. Raises P
 first that is not. One player plays one script, on one thread."""
 
 import ctypes
+import pathlib
+import socket
 
 from . import compare, tcp_info, wire
 from .backend import FIRST_FAR_PORT, Addresses
 from .blocking_call import BlockingCall
 from .calls import CallFailed, Calls
 from .flow import Flow
+from .options import option_value
 from .report import PlayError, Trace, mismatch, seconds
 from .script import CallEvent, CodeEvent, PacketEvent, ShellEvent
 from .shell import settings_of
@@ -19,9 +22,10 @@ _PATIENCE_US = 130_000_000  # For a packet that may come at any time.
 
 
 class Player:
-    """`strict` asks that nothing is left over at the end of the script."""
+    """`strict` asks that nothing is left over at the end of the script; `foreign` scripts expect
+    what packetdrill shows of Linux: super-segments, and nothing of other connections."""
 
-    def __init__(self, script, backend, addresses, strict=False, remote_offset=0):
+    def __init__(self, script, backend, addresses, strict=False, remote_offset=0, foreign=False):
         self._script = script
         self._backend = backend
         self._addresses = addresses
@@ -29,6 +33,8 @@ class Player:
         self._remote_offset = remote_offset
         self._calls = Calls(backend, addresses)
         self._blocking = None
+        self._foreign = foreign
+        self._held = None  # A segment that was read and is not part of the one before it.
         self._flow = None
         self._flows = {}
         self._far_port = FIRST_FAR_PORT - 1
@@ -117,6 +123,9 @@ class Player:
 
     def _next_segment(self, deadline_us):
         """The next TCP segment that came out, or None."""
+        if self._held is not None:
+            segment, self._held = self._held, None
+            return segment
         while True:
             received = self._backend.receive(deadline_us)
             if received is None:
@@ -126,18 +135,43 @@ class Player:
                 return segment
             self.trace.note(received[1], f"> {len(received[0])} bytes that are not TCP")
 
+    def _is_of_another(self, segment):
+        """Whether a segment is of an earlier connection of the script, and opens none."""
+        opens = segment.has("S") and not segment.has(".")
+        return not opens and self._flow is not None and not self._flow.matches(segment) and \
+            segment.target[1] in self._flows
+
+    def _merge(self, event, segment):
+        """Joins what leaves back to back behind `segment`, up to the size that the script names: it
+        was written for a device that takes segments larger than the MSS."""
+        while 0 < len(segment.payload) < event.tcp.payload_bytes and not segment.has("F"):
+            more = self._next_segment(segment.time_us + self._tolerance_us)
+            if more is None:
+                break
+            follows = more.seq == segment.end and more.source == segment.source and more.payload
+            if not follows or len(segment.payload + more.payload) > event.tcp.payload_bytes:
+                self._held = more
+                break
+            segment.payload += more.payload
+            segment.flags = more.flags
+
     def _expect(self, event, start_us, end_us):
         deadline = (self._backend.now_us() + _PATIENCE_US if start_us is None else
                     end_us + self._tolerance_us + self._backend.late_us)
         segment = self._next_segment(deadline)
+        while self._foreign and segment is not None and self._is_of_another(segment):
+            segment = self._next_segment(deadline)
         if segment is None:
             raise PlayError(event.line, f"expected {event.text}\n  and nothing came until "
                             f"{seconds(self._backend.now_us())}")
+        if self._foreign:
+            self._merge(event, segment)
         self._adopt(event, segment)
         flow = self._flow
         if event.port is not None or not flow.matches(segment):
             flow = self._flow_of_port(segment.target[1])
         differing = compare.differences(event, flow, segment, self._calls.checks_content)
+        differing += self._stamp_difference(event, flow, segment)
         actual = flow.outbound(segment)
         if event.port not in (None, segment.target[1]):
             differing.append(("far port", event.port, segment.target[1]))
@@ -151,6 +185,18 @@ class Player:
         # After `*` and after a range, what follows is relative to what really happened.
         exact = event.when.start_us is not None and event.when.range_end_us is None
         self._base_us = start_us if exact else segment.time_us
+
+    def _stamp_difference(self, event, flow, segment):
+        """Whether our timestamps tick as the script says, for one that names the tick."""
+        tick_us = int(self._script.options.get("tcp_ts_tick_usecs", 0))
+        expected = option_value(event.tcp.options, "TS")
+        actual = option_value(segment.options, "TS")
+        if not tick_us or not expected or not actual:
+            return []
+        error = flow.stamp_error(expected[0], actual[0])
+        if error is None or abs(error) * tick_us <= self._tolerance_us + self._backend.late_us:
+            return []
+        return [("timestamp", expected[0], expected[0] + error)]
 
     def _told_port(self, segment):
         return segment.target[1] if len(self._flows) > 1 else None
@@ -234,30 +280,37 @@ class Player:
 
     # Code and shell lines.
 
-    def _tcp_info(self):
-        fd = self._calls.stream_fd
-        if fd is None:
-            return {}
+    def _option_bytes(self, level, option):
+        """What getsockopt() says of the connection under test; nothing if there is none."""
         room = ctypes.create_string_buffer(tcp_info.BYTES_MAX)
         size = ctypes.c_uint32(len(room))
-        if self._backend.invoke("getsockopt", self._calls.live(fd), 6, 11, room,
-                                ctypes.byref(size)) < 0:
-            return {}
-        return tcp_info.decode(room.raw[:size.value])
+        fd = self._calls.stream_fd
+        if fd is None or self._backend.invoke("getsockopt", self._calls.live(fd), level, option,
+                                              room, ctypes.byref(size)) < 0:
+            return b""
+        return room.raw[:size.value]
+
+    def _tcp_info(self):
+        info = self._option_bytes(socket.SOL_TCP, socket.TCP_INFO)
+        meminfo = self._option_bytes(socket.SOL_SOCKET, tcp_info.SO_MEMINFO)
+        names = tcp_info.decode(info) if info else {}
+        return names | tcp_info.decode_meminfo(meminfo)
 
     def _run_code(self, event):
         self._python.update(self._tcp_info())
         lines = event.code.strip("\n").split("\n")
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
         code = "\n".join(line[indent:] if line[:indent].isspace() else line for line in lines)
+        code = code.strip().rstrip("\\")  # A line that goes on, and then nothing does.
         try:
-            exec(compile(code.strip(), self._script.path, "exec"), self._python)
+            exec(compile(code, self._script.path, "exec"), self._python)
         except Exception as error:
             raise PlayError(event.line, f"%{{{event.code}}}%\n  {type(error).__name__}: {error}") \
                 from None
 
     def _run_shell(self, event):
-        settings, ignored = settings_of(event.command)
+        folder = pathlib.Path(self._script.path).parent
+        settings, ignored = settings_of(event.command, folder)
         for command in ignored:
             self.notes.append(f"line {event.line}: ignored the command `{command}`")
         for name, value in settings:

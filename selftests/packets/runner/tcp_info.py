@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TCP_INFO as Python names, for the code between %{ and }% of a script: the members of Linux's
-struct tcp_info (linux/tcp.h) in their order, as far as the bytes that were returned go."""
+"""TCP_INFO and SO_MEMINFO as Python names, for the code between %{ and }% of a script: the members
+of Linux's struct tcp_info (linux/tcp.h) in their order, as far as the bytes that were returned
+go."""
 
 import struct
 
@@ -22,6 +23,7 @@ _TAIL = (("tcpi_pacing_rate", "Q"), ("tcpi_max_pacing_rate", "Q"), ("tcpi_bytes_
          ("tcpi_snd_wnd", "I"), ("tcpi_rcv_wnd", "I"), ("tcpi_rehash", "I"),
          ("tcpi_total_rto", "H"), ("tcpi_total_rto_recoveries", "H"), ("tcpi_total_rto_time", "I"))
 
+SO_MEMINFO = 55
 BYTES_MAX = 512  # More than any kernel's struct.
 
 _FIXED = {
@@ -31,6 +33,16 @@ _FIXED = {
     "TCP_CA_Recovery": 3, "TCP_CA_Loss": 4, "TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2,
     "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8, "TCPI_OPT_ECN_SEEN": 16,
 }
+
+
+_MEMINFO = ("RMEM_ALLOC", "RCVBUF", "WMEM_ALLOC", "SNDBUF", "FWD_ALLOC", "WMEM_QUEUED", "OPTMEM",
+            "BACKLOG", "DROPS")
+
+
+def decode_meminfo(data):
+    """{name: value} of what SO_MEMINFO tells."""
+    values = struct.unpack_from(f"={min(len(data) // 4, len(_MEMINFO))}I", data)
+    return {"SK_MEMINFO_" + name: value for name, value in zip(_MEMINFO, values)}
 
 
 def decode(data):
