@@ -92,9 +92,13 @@ SocketQueue::Received ZcrxQueue::WhyEmpty(const ZcrxReceiver::Flow& flow) {
 }
 
 SocketQueue::Received ZcrxQueue::Receive(int socket, std::span<Frag> frags) {
-  ZcrxReceiver::Flow* flow = nullptr;
-  if (const std::optional<Received> instead = Await(socket, &flow)) return *instead;
-  return flow->pieces.empty() ? ReceiveHost(*flow, frags) : TakeFrags(*flow, frags);
+  // What recv() leaves to the ring is there at the next look.
+  for (;;) {
+    ZcrxReceiver::Flow* flow = nullptr;
+    if (const std::optional<Received> instead = Await(socket, &flow)) return *instead;
+    if (!flow->pieces.empty()) return TakeFrags(*flow, frags);
+    if (const std::optional<Received> received = ReceiveHost(*flow, frags)) return *received;
+  }
 }
 
 SocketQueue::Received ZcrxQueue::TakeFrags(ZcrxReceiver::Flow& flow, std::span<Frag> frags) {
@@ -116,18 +120,20 @@ SocketQueue::Received ZcrxQueue::TakeFrags(ZcrxReceiver::Flow& flow, std::span<F
 }
 
 // Bytes that lie in host memory while the area is a dma-buf: of a packet that the NIC did not
-// split, or that came by another queue. They go to the session's host region.
-SocketQueue::Received ZcrxQueue::ReceiveHost(ZcrxReceiver::Flow& flow, std::span<Frag> frags) {
+// split, or that came by another queue. They go to the session's host region. Unset: the next bytes
+// are the ring's to bring.
+std::optional<SocketQueue::Received> ZcrxQueue::ReceiveHost(ZcrxReceiver::Flow& flow,
+                                                            std::span<Frag> frags) {
   const std::span<uint8_t> room = room_.Begin(1);
   if (room.empty()) {
-    return {.outcome = Outcome::kNoRoom,
-            .why = absl::ResourceExhaustedError("the session's host region is held by frags")};
+    return Received{.outcome = Outcome::kNoRoom,
+                    .why = absl::ResourceExhaustedError("the session's host region is held by "
+                                                        "frags")};
   }
-  Received received = ReadSocket(flow.socket, room);
-  OnHostReceived(flow, received);
-  if (received.outcome == Outcome::kBytes) {
-    frags[0] = room_.Keep(static_cast<uint32_t>(received.bytes));
-    received.frags = 1;
+  std::optional<Received> received = ReadHost(flow, room);
+  if (received.has_value() && received->outcome == Outcome::kBytes) {
+    frags[0] = room_.Keep(static_cast<uint32_t>(received->bytes));
+    received->frags = 1;
     shared_.stats->frags.Add(1);
     shared_.stats->tokens_issued.Add(1);
   }
@@ -135,43 +141,46 @@ SocketQueue::Received ZcrxQueue::ReceiveHost(ZcrxReceiver::Flow& flow, std::span
   return received;
 }
 
-SocketQueue::Received ZcrxQueue::ReadHost(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes) {
-  Received received = ReadSocket(flow.socket, bytes);
-  OnHostReceived(flow, received);
-  return received;
-}
-
-void ZcrxQueue::OnHostReceived(ZcrxReceiver::Flow& flow, Received& received) {
+std::optional<SocketQueue::Received> ZcrxQueue::ReadHost(ZcrxReceiver::Flow& flow,
+                                                         std::span<uint8_t> bytes) {
   shared_.zcrx_stats->host_receives.Add(1);
+  Received received = shared_.read_socket(flow.socket, bytes);
   if (received.outcome == Outcome::kBytes) {
     flow.host_refusals = 0;
+    flow.host_guessed = false;
     shared_.stats->payload_bytes.Add(received.bytes);
     shared_.stats->bounced_bytes.Add(received.bytes);
     shared_.stats->host_bytes.Add(received.bytes);
     shared_.stats->receive_calls.Add(1);
-    return;
+    return received;
   }
-  // EFAULT: what comes now landed in the area; the ring brings it.
-  const bool in_area = received.outcome == Outcome::kBroken && received.error == EFAULT;
-  if (!in_area && received.outcome != Outcome::kEmpty) return;
+  // EFAULT: what comes now was written by a NIC, into the area or another queue's memory.
+  const bool written = received.outcome == Outcome::kBroken && received.error == EFAULT;
+  if (!written && received.outcome != Outcome::kEmpty) return received;
+  if (written && flow.host_guessed) {
+    ZcrxReceiver::BreakForeign(flow);
+    received.why = flow.why;
+    return received;
+  }
   if (++flow.host_refusals > kZcrxHostRefusalsMax) {
     received.outcome = Outcome::kBroken;
     received.why = absl::DataLossError(
         "a packet has part of its payload beside its headers, and part in the dma-buf: neither "
         "recv() nor the ring can bring it; bind host memory (the provider memfd), into which the "
         "kernel can copy, or use the backend kernel");
-    return;
+    return received;
   }
   flow.host_next = false;
-  received = Received{};
-  (void)receiver_->Arm(flow);
-  receiver_->Drive();
+  return std::nullopt;
 }
 
 SocketQueue::Received ZcrxQueue::Read(int socket, std::span<uint8_t> bytes) {
   ZcrxReceiver::Flow* flow = nullptr;
-  if (const std::optional<Received> instead = Await(socket, &flow)) return *instead;
-  if (flow->pieces.empty()) return ReadHost(*flow, bytes);
+  for (;;) {
+    if (const std::optional<Received> instead = Await(socket, &flow)) return *instead;
+    if (!flow->pieces.empty()) break;
+    if (const std::optional<Received> received = ReadHost(*flow, bytes)) return *received;
+  }
   const absl::StatusOr<uint64_t> copied = CopyOut(*flow, bytes);
   if (!copied.ok()) return {.outcome = Outcome::kRefused, .why = copied.status()};
   shared_.stats->bytes_read_back.Add(*copied);

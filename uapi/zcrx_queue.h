@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -26,6 +27,7 @@
 #include "uapi/ring/zcrx_port.h"
 #include "uapi/socket_queue.h"
 #include "uapi/socket_stats.h"
+#include "uapi/tcp_socket.h"
 #include "uapi/zcrx_receiver.h"
 
 namespace devmem {
@@ -48,6 +50,8 @@ struct ZcrxShared {
   HostArea* host = nullptr;
   SocketStats* stats = nullptr;
   ZcrxStats* zcrx_stats = nullptr;
+  // recv(2) of what the ring cannot bring; a seam for tests.
+  std::function<SocketQueue::Received(int socket, std::span<uint8_t> to)> read_socket = ReadSocket;
 };
 
 class ZcrxQueue final : public SocketQueue {
@@ -80,10 +84,9 @@ class ZcrxQueue final : public SocketQueue {
   std::optional<Received> EndOf(const ZcrxReceiver::Flow& flow) const;
   Received WhyEmpty(const ZcrxReceiver::Flow& flow);
   Received TakeFrags(ZcrxReceiver::Flow& flow, std::span<Frag> frags);
-  Received ReceiveHost(ZcrxReceiver::Flow& flow, std::span<Frag> frags);
-  Received ReadHost(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes);
+  std::optional<Received> ReceiveHost(ZcrxReceiver::Flow& flow, std::span<Frag> frags);
+  std::optional<Received> ReadHost(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes);
   absl::StatusOr<uint64_t> CopyOut(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes);
-  void OnHostReceived(ZcrxReceiver::Flow& flow, Received& received);
 
   const ZcrxQueueSetup setup_;
   const ZcrxShared shared_;

@@ -239,14 +239,14 @@ void ZcrxReceiver::End(Flow& flow, int32_t result) {
     case ENOMEM:
       zcrx_stats_->starved.Add(1);
       flow.host_next = config_.dmabuf;
+      flow.host_guessed = false;
       flow.starved = !config_.dmabuf;
       flow.starved_epoch = returned_epoch_;
       return;
     case EFAULT:
-      flow.state = Flow::State::kBroken;
-      flow.why = absl::UnavailableError(
-          "bytes of the connection landed in memory that is bound to another queue: the NIC steers "
-          "it there; see that one rule leads to one queue (`ethtool -n`)");
+      // recv() tells the two apart: it takes host memory, and refuses what a NIC wrote elsewhere.
+      flow.host_next = flow.host_guessed = config_.dmabuf;
+      if (!config_.dmabuf) BreakForeign(flow);
       return;
     default: break;
   }
@@ -256,6 +256,13 @@ void ZcrxReceiver::End(Flow& flow, int32_t result) {
   }
   flow.state = Flow::State::kBroken;
   flow.error = -result;
+}
+
+void ZcrxReceiver::BreakForeign(Flow& flow) {
+  flow.state = Flow::State::kBroken;
+  flow.why = absl::UnavailableError(
+      "bytes of the connection landed in memory that is bound to another queue: the NIC steers it "
+      "there; see that one rule leads to one queue (`ethtool -n`)");
 }
 
 void ZcrxReceiver::Refill() {

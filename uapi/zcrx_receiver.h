@@ -59,6 +59,8 @@ class ZcrxReceiver {
     // Its next bytes are in host memory, and the kernel cannot copy them into a dma-buf: they are
     // for recv(). No request is armed meanwhile.
     bool host_next = false;
+    // That is a guess: Linux before 6.18 said EFAULT of them, as of another queue's memory.
+    bool host_guessed = false;
     uint32_t host_refusals = 0;   // Times in a row that recv() did not get them either.
     uint32_t credit_bytes = 0;    // Of the request that is armed, or was last.
     uint64_t credited_bytes = 0;  // Of these: have come.
@@ -108,6 +110,8 @@ class ZcrxReceiver {
   Piece& Front(Flow& flow) { return pieces_[flow.pieces.front_index()].piece; }
   // Takes the first piece out; its chunks stay held.
   Piece Pop(Flow& flow);
+  // Ends a flow whose next bytes lie in memory that is bound to another queue.
+  static void BreakForeign(Flow& flow);
   // Drops the first `bytes` of the first piece, at most its length.
   void Drop(Flow& flow, uint32_t bytes);
 

@@ -110,6 +110,7 @@ bool FakeZcrxPort::Receive(Request& request, int32_t* result) {
   if (waiting == 0 || spent) return *result = 0, false;
   if (waiting < 0) return *result = -errno, false;
   if (fail_next_ != 0) return *result = -std::exchange(fail_next_, 0), false;
+  if (const int error = RefusalFor(request.socket); error != 0) return *result = -error, false;
   if (!room()) return *result = -ENOSPC, false;
   // A NIC without a chunk drops the packet, and the peer sends it again.
   if (!HasChunk()) return *result = -EAGAIN, false;
@@ -117,9 +118,13 @@ bool FakeZcrxPort::Receive(Request& request, int32_t* result) {
   if (request.budget_bytes != 0) {
     bytes = std::min(bytes, request.budget_bytes - request.received_bytes);
   }
+  // A packet lies in one place as a whole.
+  const auto copied = elsewhere_.find(request.socket);
+  if (copied != elsewhere_.end()) bytes = std::min(bytes, copied->second.bytes);
   const uint64_t offset = uint64_t{open_chunk_} * options_.chunk_bytes + open_used_bytes_;
   const ssize_t got = ::recv(request.socket, options_.area.data() + offset, bytes, MSG_DONTWAIT);
   if (got <= 0) return *result = got == 0 ? 0 : -errno, false;
+  Passed(request.socket, static_cast<size_t>(got));
   ++references_[open_chunk_];
   ++record_->user_references;
   open_used_bytes_ += static_cast<uint32_t>(got);
@@ -127,6 +132,38 @@ bool FakeZcrxPort::Receive(Request& request, int32_t* result) {
   Post(request.user_data, static_cast<int32_t>(got), IORING_CQE_F_MORE, offset);
   if (!options_.packed) open_used_bytes_ = options_.chunk_bytes;
   return true;
+}
+
+// Why a request cannot bring the next bytes; 0: it can.
+int FakeZcrxPort::RefusalFor(int socket) const {
+  const auto found = elsewhere_.find(socket);
+  if (found == elsewhere_.end()) return 0;
+  if (found->second.place == Place::kForeign) return EFAULT;
+  return options_.dmabuf ? options_.copy_refusal : 0;
+}
+
+void FakeZcrxPort::Passed(int socket, size_t bytes) {
+  const auto found = elsewhere_.find(socket);
+  if (found == elsewhere_.end()) return;
+  found->second.bytes -= static_cast<uint32_t>(bytes);
+  if (found->second.bytes == 0) elsewhere_.erase(found);
+}
+
+SocketQueue::Received FakeZcrxPort::Recv(int socket, std::span<uint8_t> to) {
+  using Outcome = SocketQueue::Outcome;
+  char probe = 0;
+  const ssize_t waiting = ::recv(socket, &probe, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (waiting == 0) return {.outcome = Outcome::kEnd};
+  if (waiting < 0) return {.outcome = Outcome::kEmpty};
+  const auto found = elsewhere_.find(socket);
+  if (found == elsewhere_.end() || found->second.place != Place::kHost) {
+    return {.outcome = Outcome::kBroken, .error = EFAULT};
+  }
+  const size_t room = std::min<size_t>(to.size(), found->second.bytes);
+  const ssize_t got = ::recv(socket, to.data(), room, MSG_DONTWAIT);
+  if (got <= 0) return {.outcome = Outcome::kBroken, .error = EIO};
+  Passed(socket, static_cast<size_t>(got));
+  return {.outcome = Outcome::kBytes, .bytes = static_cast<uint64_t>(got)};
 }
 
 bool FakeZcrxPort::HasChunk() {

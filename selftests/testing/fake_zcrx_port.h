@@ -3,10 +3,14 @@
 // A kernel with zero-copy receive, played over ordinary sockets: what a connection's socket has is
 // received into chunks of the area, and completions and refill entries travel through rings of the
 // kernel's own shape. It keeps the kernel's count of user references per chunk, so that a test can
-// see a buffer that came back too often, too early or never. One thread, the one that uses it.
+// see a buffer that came back too often, too early or never. Where a packet lies (in the area, in
+// host memory, in another queue's) decides what requests and recv(2) make of it, as in io_uring/
+// zcrx.c and tcp_recvmsg() of Linux; Documentation/kernel-backends.md says which versions were
+// compared. One thread, the one that uses it.
 
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -15,6 +19,7 @@
 
 #include "provider/unique_fd.h"
 #include "uapi/ring/zcrx_port.h"
+#include "uapi/socket_queue.h"
 
 namespace devmem {
 
@@ -31,6 +36,10 @@ class FakeZcrxPort final : public ZcrxPort {
     bool packed = false;
     // Whether it can be told to look at the refill ring.
     bool can_flush = true;
+    // Whether the area is a dma-buf, into which nothing is copied, and what requests then end with:
+    // ENOMEM from Linux 6.18 on, EFAULT before.
+    bool dmabuf = false;
+    int copy_refusal = ENOMEM;
   };
   // What the test looks at afterwards. Outlives the port.
   struct Record {
@@ -52,6 +61,16 @@ class FakeZcrxPort final : public ZcrxPort {
   ZcrxCopies copies() const override { return copies_; }
   void ArmEvent(uint32_t event) override { events_armed_.push_back(event); }
   int fd() const override { return epoll_.get(); }
+
+  // Where the next bytes of a socket lie, as the NIC that brought them has it: in host memory, from
+  // where they are copied if they can be, or in memory that is bound to another queue. What comes
+  // behind them lies in the area again.
+  void HostNext(int socket, uint32_t bytes) { elsewhere_[socket] = {Place::kHost, bytes}; }
+  void ForeignNext(int socket, uint32_t bytes) { elsewhere_[socket] = {Place::kForeign, bytes}; }
+  // One packet with payload beside its headers and in the area.
+  void MixedNext(int socket, uint32_t bytes) { elsewhere_[socket] = {Place::kMixed, bytes}; }
+  // recv(2): host memory alone, and nothing across its end; EFAULT for what a NIC wrote elsewhere.
+  SocketQueue::Received Recv(int socket, std::span<uint8_t> to);
 
   // The next request that finds something to receive ends with this errno instead.
   void FailNext(int error) { fail_next_ = error; }
@@ -75,6 +94,15 @@ class FakeZcrxPort final : public ZcrxPort {
     int32_t result = 0;
   };
 
+  // Of the next bytes of a socket.
+  enum class Place { kArea, kHost, kForeign, kMixed };
+  struct Elsewhere {
+    Place place = Place::kArea;
+    uint32_t bytes = 0;
+  };
+
+  int RefusalFor(int socket) const;
+  void Passed(int socket, size_t bytes);
   bool Serve(Request& request);
   bool Receive(Request& request, int32_t* result);
   bool HasChunk();
@@ -92,6 +120,7 @@ class FakeZcrxPort final : public ZcrxPort {
   std::vector<uint32_t> free_;
   uint32_t open_chunk_ = UINT32_MAX;  // Where the next packet goes, if it fits.
   uint32_t open_used_bytes_ = 0;
+  std::map<int, Elsewhere> elsewhere_;  // By socket; those in the area are not listed.
   int fail_next_ = 0;
   int refuse_enter_ = 0;
   ZcrxCopies copies_;
