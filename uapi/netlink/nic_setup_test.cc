@@ -13,13 +13,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "selftests/testing/fake_nic_control.h"
+#include "selftests/testing/nic_setup_rig.h"
 #include "uapi/netlink/nic_journal_reader.h"
 #include "uapi/netlink/nic_restore.h"
 
@@ -27,61 +25,6 @@ namespace devmem {
 namespace {
 
 constexpr std::array<uint32_t, 1> kQueue3 = {3};
-
-class NicSetupTest : public testing::Test {
- protected:
-  NicSetupTest() {
-    std::string pattern = testing::TempDir() + "nic_setup_XXXXXX";
-    folder_ = mkdtemp(pattern.data());
-  }
-  ~NicSetupTest() override { std::filesystem::remove_all(folder_); }
-
-  NicSetupOptions Options(std::vector<uint32_t> queues) {
-    NicSetupOptions options;
-    options.device = "eth0";
-    options.queues = std::move(queues);
-    options.journal_path = absl::StrCat(folder_, "/", ++journals_, ".journal");
-    return options;
-  }
-  absl::StatusOr<std::unique_ptr<NicSetup>> Open(std::vector<uint32_t> queues) {
-    return Open(Options(std::move(queues)));
-  }
-  absl::StatusOr<std::unique_ptr<NicSetup>> Open(const NicSetupOptions& options) {
-    return NicSetup::Open(options, std::make_unique<FakeNicControl>(nic_));
-  }
-  std::unique_ptr<NicSetup> Applied(std::vector<uint32_t> queues) {
-    absl::StatusOr<std::unique_ptr<NicSetup>> setup = Open(std::move(queues));
-    EXPECT_TRUE(setup.ok()) << setup.status();
-    const absl::Status applied = (*setup)->Apply();
-    EXPECT_TRUE(applied.ok()) << applied;
-    return *std::move(setup);
-  }
-  size_t JournalCount() const { return ListJournals(folder_).size(); }
-  RestoreReport Restore() {
-    const absl::StatusOr<RestoreReport> report =
-        RestoreNics({.folder = folder_},
-                    [this](const std::string&) -> absl::StatusOr<std::unique_ptr<NicControl>> {
-                      return std::make_unique<FakeNicControl>(nic_);
-                    });
-    EXPECT_TRUE(report.ok()) << report.status();
-    return *report;
-  }
-  // What is left when the owner of a setup dies: its journal without its lock. Settings stay.
-  void Crash(std::unique_ptr<NicSetup> setup) {
-    const JournalRecord record = ListJournals(folder_).at(0);
-    const std::string copy = record.path + ".copy";
-    std::filesystem::copy_file(record.path, copy);
-    const FakeNicSettings state = *nic_;
-    setup.reset();
-    *nic_ = state;
-    std::filesystem::rename(copy, record.path);
-  }
-
-  std::string folder_;
-  int journals_ = 0;
-  std::shared_ptr<FakeNicSettings> nic_ = std::make_shared<FakeNicSettings>();
-  const FlowMatch listener_ = {.local = ParseIpAddress("192.0.2.1"), .local_port = 5201};
-};
 
 TEST_F(NicSetupTest, ChangesAreMadeInTheOrderThatTheKernelWants) {
   const auto setup = Applied({3});
@@ -395,91 +338,6 @@ TEST_F(NicSetupTest, ALineThatACrashToreIsNotTheEndOfTheJournal) {
   nic_->refuse = [](const std::string&) { return 0; };
   EXPECT_EQ(Restore().undone.size(), 1u);
   EXPECT_EQ(JournalCount(), 0u);
-}
-
-TEST_F(NicSetupTest, ADriverThatPlacesRulesItselfIsAskedToAndTheJournalHasItsChoice) {
-  nic_->rule_table.placed_by_driver = true;
-  nic_->features["rx-ntuple-filter"].active = true;
-  nic_->rules[0] = *ParseRule("tcp4 dst-ip 198.51.100.9 dst-port 80 action 1 loc 0");
-  const std::string before = nic_->Settings();
-  auto setup = Applied({3});
-  const absl::StatusOr<uint32_t> location = setup->AddRule(listener_, 3);
-  ASSERT_TRUE(location.ok()) << location.status();
-  EXPECT_EQ(*location, 1u);
-  // Explicit locations are refused by such a driver, and so would a second rule like it be.
-  EXPECT_EQ(nic_->log.back(), "rule tcp4 dst-ip 192.0.2.1 dst-port 5201 action 3");
-  EXPECT_TRUE(absl::IsAlreadyExists(setup->AddRule(listener_, 3).status()));
-  const JournalRecord record = ListJournals(folder_).at(0);
-  EXPECT_EQ(record.steps.back().step.name, "1");
-  EXPECT_FALSE(record.steps.back().undone);
-  EXPECT_TRUE(absl::EndsWith(record.steps.back().step.after, " loc 1"));
-  Crash(std::move(setup));
-  EXPECT_TRUE(Restore().complete());
-  EXPECT_EQ(nic_->Settings(), before);
-}
-
-TEST_F(NicSetupTest, ARuleOfADriverThatPlacesRulesGoesAloneAndARefusalLeavesNothing) {
-  nic_->rule_table.placed_by_driver = true;
-  const auto setup = Applied({3});
-  const absl::StatusOr<uint32_t> location = setup->AddRule(listener_, 3);
-  ASSERT_TRUE(location.ok()) << location.status();
-  EXPECT_TRUE(setup->RemoveRule(*location).ok());
-  EXPECT_TRUE(nic_->rules.empty());
-  nic_->refuse = [](const std::string& change) {
-    return absl::StartsWith(change, "rule ") ? ENOSPC : 0;
-  };
-  EXPECT_TRUE(absl::IsResourceExhausted(setup->AddRule(listener_, 3).status()));
-  for (const JournalStep& step : ListJournals(folder_).at(0).steps) {
-    EXPECT_EQ(step.undone, step.step.kind == NicStepKind::kRule) << step.step.name;
-  }
-}
-
-TEST_F(NicSetupTest, ARuleWhosePlaceACrashLeftUnknownIsFoundByItsMatch) {
-  nic_->features["rx-ntuple-filter"].active = true;
-  nic_->rule_table.placed_by_driver = true;
-  auto setup = Applied({3});
-  // Dies inside of the insertion: announced, made, and no place noted.
-  std::string journal;
-  nic_->refuse = [&](const std::string& change) {
-    if (!absl::StartsWith(change, "rule ")) return 0;
-    std::ifstream file(ListJournals(folder_).at(0).path);
-    journal.assign(std::istreambuf_iterator<char>(file), {});
-    return 0;
-  };
-  ASSERT_TRUE(setup->AddRule(listener_, 3).ok());
-  nic_->refuse = [](const std::string&) { return 0; };
-  const std::string path = ListJournals(folder_).at(0).path;
-  nic_->rules[9] = *ParseRule("tcp4 dst-ip 198.51.100.9 dst-port 80 action 1 loc 9");
-  Crash(std::move(setup));
-  std::ofstream(path) << journal;
-  EXPECT_EQ(ListJournals(folder_).at(0).steps.back().step.name, "any");
-  EXPECT_TRUE(Restore().failed.empty());
-  ASSERT_EQ(nic_->rules.size(), 1u);
-  EXPECT_EQ(nic_->rules.begin()->first, 9u);
-}
-
-TEST_F(NicSetupTest, ARuleThatWasOnlyAnnouncedIsNotLookedForAmongThoseOfTheLiving) {
-  nic_->rule_table.placed_by_driver = true;
-  auto dead = Applied({3});
-  std::string journal;
-  nic_->refuse = [&](const std::string& change) {
-    if (!absl::StartsWith(change, "rule ")) return 0;
-    std::ifstream file(ListJournals(folder_).at(0).path);
-    journal.assign(std::istreambuf_iterator<char>(file), {});
-    return EBUSY;
-  };
-  EXPECT_FALSE(dead->AddRule(listener_, 3).ok());
-  nic_->refuse = [](const std::string&) { return 0; };
-  const std::string path = ListJournals(folder_).at(0).path;
-  Crash(std::move(dead));
-  NicSetupOptions options = Options({3});
-  options.stale_restored = false;
-  const auto living = Open(options);
-  ASSERT_TRUE(living.ok() && (*living)->Apply().ok());
-  ASSERT_TRUE((*living)->AddRule(listener_, 3).ok());
-  std::ofstream(path) << journal;
-  EXPECT_TRUE(Restore().undone.empty());
-  EXPECT_EQ(nic_->rules.size(), 1u);
 }
 
 TEST_F(NicSetupTest, WithoutAJournalNothingIsChanged) {
