@@ -13,16 +13,8 @@
 namespace devmem {
 namespace {
 
-// What a kernel NIC cannot be given, before anything is changed.
-absl::Status CheckMemory(const Binding& binding, const Region& region,
-                         const Attachment& attachment) {
-  // Memory that the processor cannot map counts as staged for a software NIC; a real one reaches
-  // it.
-  if (attachment.staged() && region.cpu_visible()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        region.Describe(), " can only be reached through host memory: ", attachment.stage_reason(),
-        "; the kernel backend writes it directly or not at all. Use the backend stack or copy"));
-  }
+// What the kernel does not bind, before anything is changed.
+absl::Status CheckRange(const Binding& binding) {
   const absl::StatusOr<MemoryProvider> slice = binding.ProviderFor(binding.queues().front());
   if (!slice.ok()) return slice.status();
   if (slice->net_iov_bytes != kKernelNetIovBytes) {
@@ -44,45 +36,18 @@ absl::StatusOr<std::unique_ptr<KernelBackend>> KernelBackend::Create(const Sessi
                                                                      absl::string_view why,
                                                                      std::unique_ptr<KernelNic> nic,
                                                                      KernelCalls* calls) {
-  absl::StatusOr<std::unique_ptr<HostArea>> host =
-      HostArea::Create(options.host_bytes_per_queue * options.queue_count);
-  if (!host.ok()) return host.status();
-  return std::unique_ptr<KernelBackend>(
-      new KernelBackend(options, why, std::move(nic), calls, *std::move(host)));
+  absl::StatusOr<Parts> parts = MakeParts(Backend::kKernel, options, why, std::move(nic));
+  if (!parts.ok()) return parts.status();
+  return std::unique_ptr<KernelBackend>(new KernelBackend(*std::move(parts), calls));
 }
-
-KernelBackend::KernelBackend(const SessionOptions& options, absl::string_view why,
-                             std::unique_ptr<KernelNic> nic, KernelCalls* calls,
-                             std::unique_ptr<HostArea> host)
-    : why_(why),
-      held_bytes_max_(options.held_bytes_max),
-      nic_(std::move(nic)),
-      calls_(calls),
-      host_(std::move(host)),
-      rules_(nic_.get()) {}
 
 KernelBackend::~KernelBackend() = default;
 
-void KernelBackend::Started(SocketCore* core) {
-  core_ = core;
-  core->AddLane(host_->lane(), host_.get());
-}
-
-SessionInfo KernelBackend::info() const {
-  const NicPlan& plan = nic_->plan();
-  return SessionInfo{.backend = Backend::kKernel,
-                     .why = why_,
-                     .device = plan.device,
-                     .nic = plan.driver,
-                     .steering = "rules",
-                     .steering_note = "",
-                     .queue_count = plan.rx_queue_count,
-                     .mtu_bytes = plan.mtu_bytes};
-}
-
 absl::StatusOr<std::vector<std::shared_ptr<SocketQueue>>> KernelBackend::MakeQueues(
     const Binding& binding, const Region& region, Attachment& attachment, SocketStats* stats) {
-  const absl::Status usable = CheckMemory(binding, region, attachment);
+  const absl::Status reached = CheckReached(region, attachment);
+  if (!reached.ok()) return reached;
+  const absl::Status usable = CheckRange(binding);
   if (!usable.ok()) return usable;
   // The kernel binds a whole dma-buf: a part of a region becomes one of its own.
   const absl::StatusOr<UniqueFd> dmabuf =
@@ -90,14 +55,14 @@ absl::StatusOr<std::vector<std::shared_ptr<SocketQueue>>> KernelBackend::MakeQue
   if (!dmabuf.ok()) return dmabuf.status();
   absl::StatusOr<KernelBindingSetup> setup = SetUp(binding, region, dmabuf->get());
   if (!setup.ok()) return setup.status();
-  const absl::Status ready = nic_->SetApart(binding.queues());
+  const absl::Status ready = nic().SetApart(binding.queues());
   if (!ready.ok()) return ready;
-  absl::StatusOr<std::unique_ptr<RxBinding>> rx = nic_->BindRx(dmabuf->get(), binding.queues());
+  absl::StatusOr<std::unique_ptr<RxBinding>> rx = nic().BindRx(dmabuf->get(), binding.queues());
   if (!rx.ok()) return rx.status();
   setup->dmabuf_id = (*rx)->id();
   absl::StatusOr<std::shared_ptr<KernelBinding>> books = KernelBinding::Create(
       *std::move(setup),
-      {.host = host_.get(), .calls = calls_, .stats = stats, .kernel_stats = &stats_});
+      {.host = &host(), .calls = calls_, .stats = stats, .kernel_stats = &stats_});
   if (!books.ok()) return books.status();
   bound_[binding.id()] = *std::move(rx);
   std::vector<std::shared_ptr<SocketQueue>> queues;
@@ -116,7 +81,7 @@ absl::StatusOr<KernelBindingSetup> KernelBackend::SetUp(const Binding& binding,
   return KernelBindingSetup{.region_id = region.id(),
                             .region_offset = binding.range_offset(),
                             .bytes = binding.range_bytes(),
-                            .held_bytes_max = held_bytes_max_ == 0 ? half : held_bytes_max_,
+                            .held_bytes_max = held_bytes_max() == 0 ? half : held_bytes_max(),
                             .read_back = *std::move(read_back)};
 }
 
@@ -138,13 +103,13 @@ absl::StatusOr<uint32_t> KernelBackend::SendBinding(const Region& region) {
 absl::StatusOr<KernelBackend::SendRegion> KernelBackend::BindForSending(
     const Region& region) const {
   absl::StatusOr<std::unique_ptr<Attachment>> attachment = Attachment::Create(
-      region, {.name = importer_name(), .caps = importer_caps(), .on_event = [core = core_] {
+      region, {.name = importer_name(), .caps = importer_caps(), .on_event = [core = core()] {
                  core->RaiseRegionNews();
                }});
   if (!attachment.ok()) return attachment.status();
   const absl::StatusOr<UniqueFd> dmabuf = region.ExportDmabuf(0, region.size_bytes());
   if (!dmabuf.ok()) return absl::UnimplementedError(dmabuf.status().message());
-  absl::StatusOr<std::unique_ptr<TxBinding>> binding = nic_->BindTx(dmabuf->get());
+  absl::StatusOr<std::unique_ptr<TxBinding>> binding = nic().BindTx(dmabuf->get());
   if (!binding.ok()) return binding.status();
   return SendRegion{*std::move(attachment), *std::move(binding)};
 }
@@ -171,7 +136,7 @@ void KernelBackend::AppendStatistics(std::vector<Statistic>* statistics) const {
                       {"receive_held_back", stats_.held_back.value()},
                       {"sockets_kept", stats_.sockets_kept.value()},
                       {"sent_from_device_bytes", stats_.sent_from_device.value()},
-                      {"rules", rules_.size()}});
+                      {"rules", rule_count()}});
 }
 
 }  // namespace devmem

@@ -19,6 +19,7 @@
 #include "selftests/testing/fake_kernel.h"
 #include "selftests/testing/fake_nic.h"
 #include "selftests/testing/loopback_peer.h"
+#include "selftests/testing/nic_session_rig.h"
 
 namespace devmem {
 namespace {
@@ -32,62 +33,22 @@ using testing::LoopbackPeer;
 constexpr uint64_t kRegionBytes = 4u << 20;
 constexpr uint64_t kPage = 4096;
 
-class KernelSessionTest : public ::testing::Test {
+class KernelSessionTest : public testing::NicSessionRig {
  protected:
   KernelSessionTest() { Open(&kernel_); }
-  ~KernelSessionTest() override {
-    connection_.reset();
-    listener_.reset();
-    if (session_ != nullptr) {
-      const auto account = session_->account(binding_);
-      if (account.ok()) {
-        EXPECT_TRUE(account->idle()) << account->ToString();
-      }
-      EXPECT_TRUE(session_->host_account().idle());
-    }
-    session_.reset();
-    EXPECT_TRUE(nic_.rules.empty());
-    EXPECT_TRUE(nic_.rx_bindings.empty());
-  }
+  ~KernelSessionTest() override { End(); }
 
   void Open(KernelCalls* calls) {
     session_ = nullptr;
-    auto session = OpenKernelSession({.device = "fake0"}, "a test asked for it",
-                                     std::make_unique<FakeNic>(&nic_), calls);
-    ASSERT_TRUE(session.ok()) << session.status();
-    session_ = *std::move(session);
-    region_ = std::make_unique<ExportableRegion>(kRegionBytes);
-  }
-  void Bind(const BindOptions& options = {}) {
-    const auto binding = session_->Bind(*region_, options);
-    ASSERT_TRUE(binding.ok()) << binding.status();
-    binding_ = *binding;
-  }
-  LoopbackPeer AcceptOne(std::optional<BindingId> binding) {
-    auto listener = session_->Listen({.address = kLoopback}, binding);
-    EXPECT_TRUE(listener.ok()) << listener.status();
-    listener_ = *std::move(listener);
-    LoopbackPeer peer = LoopbackPeer::ConnectTo(listener_->port());
-    auto connection = listener_->Accept();
-    EXPECT_TRUE(connection.ok()) << connection.status();
-    connection_ = *std::move(connection);
-    return peer;
-  }
-  uint64_t StatisticOf(const std::string& name) {
-    for (const auto& statistic : session_->statistics()) {
-      if (statistic.name == name) return statistic.value;
-    }
-    ADD_FAILURE() << "no statistic " << name;
-    return 0;
+    Use(OpenKernelSession({.device = "fake0"}, "a test asked for it",
+                          std::make_unique<FakeNic>(&nic_), calls));
+    auto region = std::make_unique<ExportableRegion>(kRegionBytes);
+    exportable_ = region.get();
+    region_ = std::move(region);
   }
 
-  testing::FakeNicState nic_;
   FakeKernel kernel_;
-  std::unique_ptr<Session> session_;
-  std::unique_ptr<ExportableRegion> region_;
-  BindingId binding_ = 0;
-  std::unique_ptr<Listener> listener_;
-  std::unique_ptr<Connection> connection_;
+  const ExportableRegion* exportable_ = nullptr;  // The region.
 };
 
 TEST_F(KernelSessionTest, SaysWhatItRunsOn) {
@@ -103,8 +64,8 @@ TEST_F(KernelSessionTest, BindingSetsTheQueuesApartAndBindsTheSubRange) {
   EXPECT_EQ(nic_.set_apart, (std::vector<uint32_t>{1, 3}));
   ASSERT_EQ(nic_.rx_bindings.size(), 1u);
   EXPECT_EQ(nic_.rx_bindings.begin()->second, (std::vector<uint32_t>{1, 3}));
-  EXPECT_EQ(region_->exported_offset, 1u << 20);
-  EXPECT_EQ(region_->exported_bytes, 2u << 20);
+  EXPECT_EQ(exportable_->exported_offset, 1u << 20);
+  EXPECT_EQ(exportable_->exported_bytes, 2u << 20);
   // The two queues share one allocator: the account is that of all pages, once.
   EXPECT_EQ(session_->account(binding_)->total, (2u << 20) / kPage);
   EXPECT_TRUE(session_->Unbind(binding_).ok());

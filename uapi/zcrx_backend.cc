@@ -13,21 +13,12 @@
 #include "absl/strings/str_cat.h"
 #include "uapi/limits.h"
 #include "uapi/ring/limits.h"
-#include "uapi/socket_core.h"
 
 namespace devmem {
 namespace {
 
 // What a ring cannot be given, before anything is changed.
-absl::Status CheckMemory(const Binding& binding, const Region& region,
-                         const Attachment& attachment) {
-  // Memory that the processor cannot map counts as staged for a software NIC; a real one reaches
-  // it.
-  if (attachment.staged() && region.cpu_visible()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        region.Describe(), " can only be reached through host memory: ", attachment.stage_reason(),
-        "; the zcrx backend writes it directly or not at all. Use the backend stack or copy"));
-  }
+absl::Status CheckRange(const Binding& binding) {
   if (binding.slice_bytes() > kZcrxAreaBytesMax) {
     return absl::OutOfRangeError(absl::StrCat(
         binding.slice_bytes(), " bytes were asked for one queue; io_uring takes areas of ",
@@ -53,42 +44,18 @@ absl::StatusOr<std::unique_ptr<ZcrxBackend>> ZcrxBackend::Create(const SessionOp
                                                                  absl::string_view why,
                                                                  std::unique_ptr<KernelNic> nic,
                                                                  ZcrxSystem* system) {
-  absl::StatusOr<std::unique_ptr<HostArea>> host =
-      HostArea::Create(options.host_bytes_per_queue * options.queue_count);
-  if (!host.ok()) return host.status();
-  return std::unique_ptr<ZcrxBackend>(
-      new ZcrxBackend(options, why, std::move(nic), system, *std::move(host)));
-}
-
-ZcrxBackend::ZcrxBackend(const SessionOptions& options, absl::string_view why,
-                         std::unique_ptr<KernelNic> nic, ZcrxSystem* system,
-                         std::unique_ptr<HostArea> host)
-    : why_(why),
-      held_bytes_max_(options.held_bytes_max),
-      nic_(std::move(nic)),
-      system_(system),
-      host_(std::move(host)),
-      rules_(nic_.get()) {}
-
-void ZcrxBackend::Started(SocketCore* core) { core->AddLane(host_->lane(), host_.get()); }
-
-SessionInfo ZcrxBackend::info() const {
-  const NicPlan& plan = nic_->plan();
-  return SessionInfo{.backend = Backend::kZcrx,
-                     .why = why_,
-                     .device = plan.device,
-                     .nic = plan.driver,
-                     .steering = "rules",
-                     .steering_note = "",
-                     .queue_count = plan.rx_queue_count,
-                     .mtu_bytes = plan.mtu_bytes};
+  absl::StatusOr<Parts> parts = MakeParts(Backend::kZcrx, options, why, std::move(nic));
+  if (!parts.ok()) return parts.status();
+  return std::unique_ptr<ZcrxBackend>(new ZcrxBackend(*std::move(parts), system));
 }
 
 absl::StatusOr<std::vector<std::shared_ptr<SocketQueue>>> ZcrxBackend::MakeQueues(
     const Binding& binding, const Region& region, Attachment& attachment, SocketStats* stats) {
-  const absl::Status usable = CheckMemory(binding, region, attachment);
+  const absl::Status reached = CheckReached(region, attachment);
+  if (!reached.ok()) return reached;
+  const absl::Status usable = CheckRange(binding);
   if (!usable.ok()) return usable;
-  const absl::Status ready = nic_->SetApart(binding.queues());
+  const absl::Status ready = nic().SetApart(binding.queues());
   if (!ready.ok()) return ready;
   std::vector<std::shared_ptr<SocketQueue>> queues;
   std::vector<Bound> bound;
@@ -126,12 +93,12 @@ absl::StatusOr<std::shared_ptr<SocketQueue>> ZcrxBackend::MakeQueue(const Memory
                        .chunk_count = static_cast<uint32_t>(part.bytes / part.net_iov_bytes),
                        .chunk_bytes = part.net_iov_bytes,
                        .dmabuf = memory.dmabuf(),
-                       .held_bytes_max = held_bytes_max_};
+                       .held_bytes_max = held_bytes_max()};
   absl::StatusOr<ReadBack> read_back =
       ReadBack::Open(region, part.region_offset, memory.area().dmabuf_fd);
   if (!read_back.ok()) return read_back.status();
   setup.read_back = *std::move(read_back);
-  const NicPlan& plan = nic_->plan();
+  const NicPlan& plan = nic().plan();
   // Twice as many entries as chunks: a chunk can come in two pieces on NICs with smaller buffers.
   absl::StatusOr<std::unique_ptr<ZcrxPort>> port = system_->Open(
       {.device = plan.device,
@@ -140,10 +107,10 @@ absl::StatusOr<std::shared_ptr<SocketQueue>> ZcrxBackend::MakeQueue(const Memory
        .chunk_bytes = part.net_iov_bytes == page_bytes ? 0 : part.net_iov_bytes,
        .refill_entries = std::min(std::bit_ceil(setup.chunk_count) * 2, kRefillEntriesMax)},
       memory.area());
-  if (!port.ok()) return nic_->WithLinkState(port.status());
+  if (!port.ok()) return nic().WithLinkState(port.status());
   setup.port = *std::move(port);
   return ZcrxQueue::Create(std::move(setup),
-                           {.host = host_.get(), .stats = stats, .zcrx_stats = &stats_});
+                           {.host = &host(), .stats = stats, .zcrx_stats = &stats_});
 }
 
 // The rings are closed by now; the kernel restarts their queues in its own time, and until then
@@ -151,7 +118,7 @@ absl::StatusOr<std::shared_ptr<SocketQueue>> ZcrxBackend::MakeQueue(const Memory
 void ZcrxBackend::EndBinding(BindingId binding) {
   for (const Bound& bound : bound_[binding]) {
     // What does not come back in time is said by the next one who asks for the queue.
-    (void)system_->AwaitFree(nic_->plan().ifindex, bound.queue);
+    (void)system_->AwaitFree(nic().plan().ifindex, bound.queue);
   }
   bound_.erase(binding);
 }
@@ -166,7 +133,7 @@ void ZcrxBackend::AppendStatistics(std::vector<Statistic>* statistics) const {
                                          {"kernel_copies", stats_.copies.value()},
                                          {"kernel_copied_bytes", stats_.copied_bytes.value()},
                                          {"alloc_fail_events", stats_.alloc_fail_events.value()},
-                                         {"rules", rules_.size()}});
+                                         {"rules", rule_count()}});
 }
 
 }  // namespace devmem

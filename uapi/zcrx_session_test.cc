@@ -19,6 +19,7 @@
 #include "selftests/testing/fake_nic.h"
 #include "selftests/testing/fake_zcrx_system.h"
 #include "selftests/testing/loopback_peer.h"
+#include "selftests/testing/nic_session_rig.h"
 
 namespace devmem {
 namespace {
@@ -36,21 +37,14 @@ std::vector<uint8_t> Numbered(size_t count) {
   return bytes;
 }
 
-class ZcrxSessionTest : public ::testing::Test {
+class ZcrxSessionTest : public testing::NicSessionRig {
  protected:
-  ZcrxSessionTest() : region_(MakeRegion(kRegionBytes)) { Open({.device = "fake0"}); }
+  ZcrxSessionTest() {
+    region_ = MakeRegion(kRegionBytes);
+    Open({.device = "fake0"});
+  }
   ~ZcrxSessionTest() override {
-    connection_.reset();
-    listener_.reset();
-    if (session_ != nullptr) {
-      const auto account = session_->account(binding_);
-      if (account.ok()) {
-        EXPECT_TRUE(account->idle()) << account->ToString();
-      }
-      EXPECT_TRUE(session_->host_account().idle());
-    }
-    session_.reset();
-    EXPECT_TRUE(nic_.rules.empty());
+    End();
     for (const FakeZcrxSystem::Opened& one : system_.opened) {
       EXPECT_TRUE(one.record.closed);
       EXPECT_EQ(one.record.over_returned, 0u);
@@ -59,25 +53,8 @@ class ZcrxSessionTest : public ::testing::Test {
 
   void Open(const SessionOptions& options) {
     session_.reset();
-    auto session =
-        OpenZcrxSession(options, "a test asked for it", std::make_unique<FakeNic>(&nic_), &system_);
-    ASSERT_TRUE(session.ok()) << session.status();
-    session_ = *std::move(session);
-  }
-  void Bind(const BindOptions& options = {}) {
-    const auto binding = session_->Bind(*region_, options);
-    ASSERT_TRUE(binding.ok()) << binding.status();
-    binding_ = *binding;
-  }
-  LoopbackPeer AcceptOne(std::optional<BindingId> binding) {
-    auto listener = session_->Listen({.address = kLoopback}, binding);
-    EXPECT_TRUE(listener.ok()) << listener.status();
-    listener_ = *std::move(listener);
-    LoopbackPeer peer = LoopbackPeer::ConnectTo(listener_->port());
-    auto connection = listener_->Accept();
-    EXPECT_TRUE(connection.ok()) << connection.status();
-    connection_ = *std::move(connection);
-    return peer;
+    Use(OpenZcrxSession(options, "a test asked for it", std::make_unique<FakeNic>(&nic_),
+                        &system_));
   }
   // The next bytes of the stream; what they lay in is released.
   std::vector<uint8_t> Receive(Connection& connection, size_t count) {
@@ -97,13 +74,7 @@ class ZcrxSessionTest : public ::testing::Test {
     return bytes;
   }
 
-  testing::FakeNicState nic_;
   FakeZcrxSystem system_;
-  std::unique_ptr<Region> region_;
-  std::unique_ptr<Session> session_;
-  BindingId binding_ = 0;
-  std::unique_ptr<Listener> listener_;
-  std::unique_ptr<Connection> connection_;
 };
 
 TEST_F(ZcrxSessionTest, SaysWhatItRunsOn) {
