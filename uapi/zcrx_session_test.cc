@@ -234,7 +234,6 @@ TEST_F(ZcrxSessionTest, AConnectionClosedWithBytesUnreadResetsItsPeer) {
   Bind();
   LoopbackPeer peer = AcceptOne(binding_);
   peer.Send(Numbered(1000));
-  std::array<Frag, 1> frags;
   while (system_.opened[0].record.user_references == 0) session_->Drive();
   connection_.reset();
   int error = 0;
