@@ -133,6 +133,11 @@ class KernelLogTest(unittest.TestCase):
         self.assertEqual(3, len(kernel_log.warnings(log)))
         self.assertEqual(3, len(kernel_log.undocumented(kernel_log.warnings(log))))
 
+    def test_a_program_killed_for_memory_is_told(self):
+        self.assertEqual(["Out of memory: Killed process 9 (ncdevmem) total-vm:1kB"],
+                         kernel_log.warnings("[1.2] Out of memory: Killed process 9 (ncdevmem) "
+                                             "total-vm:1kB\n"))
+
 
 class NetworkTest(unittest.TestCase):
     def test_the_second_interface_lives_in_a_namespace_of_its_own(self):

@@ -6,7 +6,7 @@ import re
 
 ALARM = re.compile(r"(WARNING: .*|BUG: .*|kernel BUG at .*|Oops.*|general protection fault.*"
                    r"|INFO: task .* blocked.*|rcu: INFO: .*|page_pool_release_retry\(\) stalled.*"
-                   r"|UBSAN: .*|Unable to handle .*)")
+                   r"|Out of memory: Killed process.*|UBSAN: .*|Unable to handle .*)")
 # gve refuses to stop receive queue 0 and says so with a warning; the queue stays as it was.
 QUEUE_ZERO = re.compile(r"WARNING: .*net/core/netdev_rx_queue\.c.*")
 

@@ -109,8 +109,8 @@ class Suite:
             alarming = [line for line in fresh
                         if not any(text in line for text in lab.allowed_warnings)]
             self.warnings += len(alarming)
-            if alarming and verdict == PASSED:
-                verdict, why = FAILED, f"the kernel warned: {alarming[0]}"
+            if alarming and verdict != SKIPPED:
+                verdict, why = FAILED, f"{why}\nthe kernel warned: {alarming[0]}".strip()
         except LabError as error:
             verdict, why = FAILED, f"{why}\n{error}".strip()
         return verdict, why, seen
