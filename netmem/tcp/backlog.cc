@@ -56,8 +56,7 @@ void TcpEngine::LeaveHalfOpen(TcpConnection& connection) {
   --FindListener(connection.listener)->half_open;
 }
 
-// Answers a SYN and keeps nothing. The window that it announces is promised when the ACK comes; it
-// is no more than the memory that is free.
+// Answers a SYN and keeps nothing. The window that it announces is promised when the ACK comes.
 void TcpEngine::SendCookie(Listener& listener, const Segment& segment) {
   const bool ecn = config_.ecn != EcnMode::kOff && EcnState::IsOffer(segment.flags, segment.ecn);
   TcpOptions offered = segment.options;
@@ -80,8 +79,7 @@ void TcpEngine::SendCookie(Listener& listener, const Segment& segment) {
     out.options.timestamps =
         TcpTimestamps{CookieTimestamp(clock.TsValue(now_), options), offered.timestamps->value};
   }
-  out.window = static_cast<uint16_t>(
-      FirstWindow(segment.flow, listener.bound, options.timestamps, *listener.options));
+  out.window = static_cast<uint16_t>(CookieWindow(segment.flow, listener.bound, *listener.options));
   listener.cookie_at = now_;
   ++stats_.cookies_sent;
   ++stats_.segments_out;
@@ -133,7 +131,9 @@ void TcpEngine::InputCookie(Listener& listener, const Segment& segment) {
   connection->sender.OnSynSentUnseen(now_);
   // What our SYN-ACK acknowledged: timestamps of later segments are not echoed before this one's.
   connection->last_ack_sent = segment.seq;
-  GrantFirst(*connection, 0);
+  connection->receiver.Extend(CookieWindow(segment.flow, listener.bound, *listener.options));
+  LedgerOf(*connection).OnFirstPromise(connection->receiver.outstanding_bytes());
+  connection->first_promise = true;
   InputSynchronized(*connection, segment);
 }
 

@@ -81,6 +81,23 @@ TEST_F(BacklogTest, TheAckOfACookieMakesAConnection) {
   EXPECT_EQ(h().CheckAccount(false), "");
 }
 
+// Nothing remembers what a cookie said about the window, and it must hold.
+TEST_F(BacklogTest, ACookiesWindowDoesNotDependOnTheMemoryThatIsFree) {
+  FillHalfOpen();
+  const uint16_t said = Cookie().window;
+  std::vector<Piece> others;
+  for (NetmemRef netmem = h().device->Alloc(); !netmem.is_null(); netmem = h().device->Alloc()) {
+    others.push_back(Piece{netmem, 0, h().device->net_iov_bytes()});
+  }
+  EXPECT_EQ(Cookie().window, said);
+  Send({.bytes = 500});
+  ASSERT_TRUE(Accept());
+  EXPECT_EQ(receiver().rcv_nxt(), kPeerIss + 1) << "no memory for it";
+  EXPECT_GE(receiver().right_edge(), kPeerIss + 1 + said);
+  for (const Piece& piece : others) h().device->Put(piece);
+  EXPECT_EQ(h().CheckAccount(false), "");
+}
+
 TEST_F(BacklogTest, WithTimestampsACookieRemembersAllOptions) {
   setup_.tcp.ecn = EcnMode::kAccept;
   FillHalfOpen();

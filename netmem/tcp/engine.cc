@@ -227,6 +227,11 @@ bool TcpEngine::Knows(const Segment& segment) const {
   return segment.has(kTcpSyn) || CookieOf(*listener, segment).has_value();
 }
 
+const TcpConnection* TcpEngine::Lookup(const FlowKey& flow) const {
+  const uint32_t index = IndexOf(flow);
+  return index == ConnectionTable::kNone ? nullptr : &slots_[index].connection();
+}
+
 TcpConnection* TcpEngine::Find(ConnectionId id) {
   if (id.index >= fresh_ || slots_[id.index].constructed == 0) return nullptr;
   TcpConnection& connection = at(id.index);

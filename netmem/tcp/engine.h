@@ -67,8 +67,7 @@ class TcpEngine {
   // The queue's binding came: connections may be bound from now on. `reserve_bytes` of its pool are
   // kept for data at rcv_nxt. kInvalidArgument when the pool is not larger than its reserve.
   absl::Status AttachDevice(uint64_t reserve_bytes);
-  void StopDevice(
-      Nanos now);  // It takes no more: its listeners close, what lies behind holes goes.
+  void StopDevice(Nanos now);  // It takes no more: listeners close, what lies behind holes goes.
   // The binding goes: bound connections are reset, their pieces put back.
   void DetachDevice(Nanos now, CloseReason reason = CloseReason::kAborted);
   void CloseAll(CloseReason reason, Nanos now);  // All connections; their peers hear nothing.
@@ -92,8 +91,7 @@ class TcpEngine {
   void Flush(Nanos now);
   void Expire(Nanos now);
   Nanos NextDeadline() const { return credit_goes_on_ ? now_ : wheel_.NextDeadline(); }
-  // Pieces came back to a pool: connections that wait for credit may get some. Cheap when none
-  // waits.
+  // Pieces came back to a pool: connections that wait for credit may get some.
   void OnMemoryReturned(Nanos now) {
     if (credit_count_ != 0) [[unlikely]]
       GrantWaiting(now);
@@ -115,7 +113,8 @@ class TcpEngine {
   // Sends a SYN. Errors: kAlreadyExists for a 4-tuple in use, kResourceExhausted.
   absl::StatusOr<ConnectionId> Connect(const FlowKey& flow, bool bound, Nanos now,
                                        const SocketOptionsRef& options = {});
-  bool InUse(const FlowKey& flow) const { return IndexOf(flow) != ConnectionTable::kNone; }
+  bool InUse(const FlowKey& flow) const { return Lookup(flow) != nullptr; }
+  const TcpConnection* Lookup(const FlowKey& flow) const;  // Whoever holds it; nullptr: none.
 
   // The connection, until the user detaches it; nullptr for a handle that names none.
   TcpConnection* Find(ConnectionId id);
@@ -242,6 +241,7 @@ class TcpEngine {
   void NotAcceptable(TcpConnection& connection, const Segment& segment);
   void CountNonsense(const TcpConnection& connection, const Segment& segment);
   bool AcceptAck(TcpConnection& connection, const Segment& segment);
+  bool RefuseUntilRead(TcpConnection& connection, const Segment& segment);
   void ReceivePayload(TcpConnection& connection, const Segment& segment);
   void Drop(const Segment& segment, TcpDrop reason);
   void CountReceived(TcpConnection& connection, const ReceiveResult& result);
@@ -311,9 +311,9 @@ class TcpEngine {
   void EmitSegment(TcpConnection& connection, OutSegment& out);
   uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
   size_t SackRoom(const TcpConnection& connection, size_t payload_bytes) const;
-  uint64_t BackedBytes(const TcpConnection& connection);
   uint64_t FirstWindow(const FlowKey& flow, bool bound, bool timestamps,
                        const SocketOptions& options) const;
+  uint64_t CookieWindow(const FlowKey& flow, bool bound, const SocketOptions& options) const;
   void GrantFirst(TcpConnection& connection, uint8_t scale);
   void Grant(TcpConnection& connection);
   void RightSize(TcpConnection& connection, uint32_t consumed_bytes);

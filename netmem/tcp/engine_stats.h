@@ -31,7 +31,7 @@ enum class TcpDrop : uint8_t {
   kNoSlot,           // A SYN, and every connection slot is in use.
   kSynPayload,       // Payload on a SYN; it is not acknowledged and comes again.
   kMemoryReserve,    // Out-of-order payload, and only the reserve is left.
-  kNoMemory,         // Payload cut off because the page pool was empty.
+  kNoMemory,         // Payload: the page pool was empty, or too much of it lies unread.
   kPieceArray,       // Payload, and the piece or range arrays are used up.
   kSackedGivenUp,    // Times that out-of-order data was dropped again to make room.
   kAfterClose,       // Payload behind a FIN, or for a connection that its user has closed.

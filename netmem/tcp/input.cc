@@ -10,6 +10,21 @@
 #include "netmem/tcp/engine.h"
 
 namespace devmem {
+namespace {
+
+// Dynamic right-sizing (see RightSize) behind a hole, where the user cannot take anything: a peer
+// that has filled half of the target there may be kept from more by the window alone. It must be
+// able to go on: a segment that is lost at the very edge has nothing behind it that would tell, and
+// costs a timeout.
+void GrowBehindHole(TcpConnection& connection, uint64_t window_bytes_max) {
+  const Receiver& receiver = connection.receiver;
+  const uint64_t ahead = receiver.reassembly().bytes();
+  const uint64_t target = connection.window_target_bytes;
+  if (ahead < target / 2 || receiver.in_order().bytes() > ahead) return;
+  connection.window_target_bytes = static_cast<uint32_t>(std::min(2 * target, window_bytes_max));
+}
+
+}  // namespace
 
 void TcpEngine::Input(const Segment& segment, Nanos now) {
   now_ = now;
@@ -215,6 +230,19 @@ bool TcpEngine::AcceptAck(TcpConnection& connection, const Segment& segment) {
 }
 
 // Seventh and eighth step.
+// Twice what the user may leave unread lies unread: more is dropped, though it was promised, until
+// he reads. Only a peer that lives on the rounding of its window comes so far; see Grant().
+bool TcpEngine::RefuseUntilRead(TcpConnection& connection, const Segment& segment) {
+  const uint64_t bound = 2 * WindowBytesMax(*connection.options);
+  const bool full = connection.receiver.in_order().bytes() >= bound;
+  connection.receiver.set_full(full);
+  if (!full || segment.payload_bytes == 0) return false;
+  Drop(segment, TcpDrop::kNoMemory);
+  connection.ack_now = true;
+  MarkFlush(connection);
+  return true;
+}
+
 void TcpEngine::ReceivePayload(TcpConnection& connection, const Segment& segment) {
   if (!CanReceiveData(connection.state)) {
     if (segment.payload_bytes != 0) ++stats_.drop(TcpDrop::kAfterClose);
@@ -235,6 +263,7 @@ void TcpEngine::ReceivePayload(TcpConnection& connection, const Segment& segment
     connection.ack_now = true;
   }
   if (segment.length() == 0) return;
+  if (connection.receiver.full() && RefuseUntilRead(connection, segment)) return;
   if (segment.payload_bytes != 0) {
     if (segment.ecn == kEcnCongestion) ++stats_.segments_marked;
     if (connection.ecn.OnPayload(segment.flags, segment.ecn)) connection.ack_now = true;
@@ -278,6 +307,7 @@ void TcpEngine::CountReceived(TcpConnection& connection, const ReceiveResult& re
   if (result.out_of_order) {
     ++stats_.out_of_order_segments;
     connection.ack_policy.OnOutOfOrder();
+    GrowBehindHole(connection, WindowBytesMax(*connection.options));
   }
   if (result.hole_filled) connection.ack_policy.OnHoleFilled();
 }

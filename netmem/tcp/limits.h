@@ -97,6 +97,12 @@ inline constexpr uint64_t kWindowBytesMax = uint64_t{65535} << kWindowScaleMax;
 
 // Every connection may be promised this many segments, whatever the ledger says.
 inline constexpr uint32_t kWindowFloorSegments = 2;
+// A window that is scaled is rounded up to its unit with each acknowledgment, also when it gets no
+// new credit. Of what may be promised this part is kept back for that: it lasts for segments of
+// seven units and more. New credit for the floor leaves so many units of the pool alone: the
+// remnant of a window goes in a few steps.
+inline constexpr uint32_t kRoundingDivisor = 8;
+inline constexpr uint32_t kRoundingUnits = 4;
 // What a connection is promised at the start, and how dynamic right-sizing goes on: twice as much
 // when half of it was consumed within a round, half as much when that took four rounds.
 inline constexpr uint64_t kWindowStartBytesDefault = 128u << 10;

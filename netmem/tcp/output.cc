@@ -28,6 +28,13 @@ uint32_t SuperFrameBytesMax(const TcpEngineConfig& config, const Sender& sender)
   return static_cast<uint32_t>(std::clamp<uint64_t>(bytes, least, most));
 }
 
+// What new promises may count on: the pool's memory, and nothing while hardly an entry for pieces
+// is left. Without entries a segment finds no place in the emptiest pool.
+uint64_t CreditBytes(const PagePool& pool, const PieceArray& array) {
+  const uint32_t entries_min = std::clamp(array.capacity() / 8, 1u, kPostedRunsMax);
+  return array.free_count() >= entries_min ? pool.writable_bytes() : 0;
+}
+
 }  // namespace
 
 // End of a batch: every connection that something happened to says what it has to say, once.
@@ -207,44 +214,21 @@ size_t TcpEngine::SackRoom(const TcpConnection& connection, size_t payload_bytes
   return left < kHeadBytes ? 0 : std::min(most, (left - kHeadBytes) / kBlockBytes);
 }
 
+// All of the promise: what a peer was told once is never taken back (RFC 9293 section 3.8.6). Where
+// the memory for it went to others, its bytes are dropped unacknowledged, and come again.
 uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection, bool with_syn) {
   // In a segment with SYN, and in no other, the window is unscaled (RFC 7323 section 2.2).
   const uint8_t scale = with_syn ? uint8_t{0} : connection.rcv_scale;
-  uint64_t window_bytes = connection.receiver.outstanding_bytes();
   if (CanReceiveData(connection.state) || !IsSynchronized(connection.state)) {
     if (connection.joined_ledger) [[likely]] {
       Grant(connection);
     } else {
       GrantFirst(connection, scale);
     }
-    window_bytes = BackedBytes(connection);
   }
-  const uint16_t field = EncodeWindow(window_bytes, scale);
-  connection.announced_edge =
-      connection.receiver.rcv_nxt() + static_cast<uint32_t>(DecodeWindow(field, scale));
+  const uint16_t field = EncodeWindow(connection.receiver.outstanding_bytes(), scale);
+  connection.announced_edge = connection.receiver.rcv_nxt() + DecodeWindow(field, scale);
   return field;
-}
-
-// How much of its promise a connection may be told. Promises go beyond what there is: two segments
-// for each connection, and rounding. When the memory is gone all the same, or the entries for its
-// pieces, the window shuts, and the promise waits. A peer must put up with that (RFC 9293 section
-// 3.8.6), and then probes with patience; left open, it would send in vain until it times out. Less
-// than a segment, or an eighth of the pool where segments are huge, is not worth one.
-uint64_t TcpEngine::BackedBytes(const TcpConnection& connection) {
-  const PagePool& pool = PoolOf(connection);
-  const uint64_t promised = connection.receiver.outstanding_bytes();
-  // Without entries for its pieces, a segment finds no place in the emptiest pool.
-  const PieceArray& array = store_->array();
-  const uint32_t entries_min = std::clamp(array.capacity() / 8, 1u, kPostedRunsMax);
-  const uint64_t writable = array.free_count() >= entries_min ? pool.writable_bytes() : 0;
-  const uint64_t cap = WindowBytesMax(*connection.options);
-  const bool over = connection.receiver.in_order().bytes() >= 2 * cap;  // See Grant().
-  if (writable >= promised && !over) return promised;
-  Mark(connection, kInCredit);
-  if (over) return 0;
-  const uint64_t least = std::min<uint64_t>(OurMss(connection.flow), pool.capacity_bytes() / 8);
-  // Whole units only: what a header cannot say is no news, and would be told again and again.
-  return writable >= least ? writable >> connection.rcv_scale << connection.rcv_scale : 0;
 }
 
 // What a connection may be promised until its first payload: what a SYN can say, or the memory that
@@ -254,9 +238,21 @@ uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps
   const PagePool& pool = bound ? *store_->device() : store_->host();
   const WindowLedger& ledger = bound ? *device_ledger_ : host_ledger_;
   const uint32_t mss = MssOf(flow, options) - (timestamps ? 12u : 0u);
-  const uint64_t available = pool.writable_bytes();
+  const uint64_t available = CreditBytes(pool, store_->array());
   const uint64_t window_bytes = ledger.FirstPromise(
       std::min<uint64_t>({WindowBytesMax(options), 65535, available}), available, mss);
+  return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
+}
+
+// What a SYN cookie says. Nothing remembers it until the connection comes, which then has promised
+// it: so it depends on nothing that may change until then, neither on the memory that is free nor
+// on options that the peer's ACK may lack.
+uint64_t TcpEngine::CookieWindow(const FlowKey& flow, bool bound,
+                                 const SocketOptions& options) const {
+  const PagePool& pool = bound ? *store_->device() : store_->host();
+  const uint32_t mss = MssOf(flow, options);
+  const uint64_t window_bytes =
+      std::min<uint64_t>({WindowBytesMax(options), 65535, pool.capacity_bytes()});
   return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
 }
 
@@ -285,7 +281,8 @@ void TcpEngine::Grant(TcpConnection& connection) {
   const uint64_t cap = WindowBytesMax(*connection.options);
   // Rounding adds to the promise with every acknowledgment, however small its segment. A peer that
   // lives on that, while the user does not read, gets the bound once more, and not the pool.
-  if (unread >= 2 * cap) return;
+  if (unread >= 2 * cap) [[unlikely]]
+    connection.receiver.set_full(true);  // See ReceivePayload().
   const uint64_t wanted =
       std::min<uint64_t>(connection.window_target_bytes, cap > unread ? cap - unread : 0);
   const uint32_t outstanding = connection.receiver.outstanding_bytes();
@@ -296,8 +293,9 @@ void TcpEngine::Grant(TcpConnection& connection) {
   }
   WindowLedger::GrantRequest request;
   request.outstanding_bytes = outstanding;
+  request.ahead_bytes = connection.receiver.reassembly().bytes();
   request.wanted_bytes = wanted;
-  request.available_bytes = PoolOf(connection).writable_bytes();
+  request.available_bytes = CreditBytes(PoolOf(connection), store_->array());
   request.mss_bytes = OurMss(connection.flow);
   request.window_scale = connection.rcv_scale;
   const WindowLedger::GrantResult grant = LedgerOf(connection).Grant(request);
@@ -332,7 +330,7 @@ void TcpEngine::RightSize(TcpConnection& connection, uint32_t consumed_bytes) {
 // 3.8.6.2.2), and announces it once it is twice what the peer has heard of: true. Anything less
 // goes with the next acknowledgment.
 bool TcpEngine::OpenWindow(TcpConnection& connection) {
-  // Until its first payload a connection has its first promise, which may have been announced shut.
+  // Until its first payload a connection has its first promise, which may have been of nothing.
   if (connection.joined_ledger) {
     Grant(connection);
   } else {
@@ -341,8 +339,8 @@ bool TcpEngine::OpenWindow(TcpConnection& connection) {
   const Receiver& receiver = connection.receiver;
   const SeqNum heard = std::max(connection.announced_edge, receiver.rcv_nxt());
   const uint32_t known = heard.value() - receiver.rcv_nxt().value();
-  const uint64_t backed = BackedBytes(connection);
-  if (backed <= known || backed < 2 * uint64_t{known}) return false;
+  const uint64_t outstanding = receiver.outstanding_bytes();
+  if (outstanding <= known || outstanding < 2 * uint64_t{known}) return false;
   connection.ack_policy.OnWindowOpened();
   MarkFlush(connection);
   return true;

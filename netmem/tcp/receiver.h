@@ -13,7 +13,8 @@
 // Invariants:
 //   1. right_edge never moves left, and rcv_nxt never passes it but for a FIN.
 //   2. Bytes below rcv_nxt are in in_order or were given to the user; none is dropped.
-//   3. While the reassembly queue is empty and no FIN waits, data at rcv_nxt takes the short path.
+//   3. While the reassembly queue is empty, no FIN waits and the user is not full, data at rcv_nxt
+//      takes the short path.
 
 #pragma once
 
@@ -75,6 +76,10 @@ class Receiver {
     right_edge_ = rcv_nxt_ + static_cast<uint32_t>(window_bytes);
   }
 
+  // Nothing takes the short path any more: the user may have left too much unread.
+  void set_full(bool full) { full_ = full; }
+  bool full() const { return full_; }
+
   // RFC 9293 section 3.10.7.4, first step, the table of four cases. One departure, shared with
   // Linux: a segment at rcv_nxt is looked at even when the window is closed, for its ACK and for a
   // FIN.
@@ -82,7 +87,8 @@ class Receiver {
 
   // The short path's condition for payload at `seq`.
   bool InOrderOnly(SeqNum seq, uint32_t bytes) const {
-    return seq == rcv_nxt_ && reassembly_.empty() && !fin_waits_ && bytes <= outstanding_bytes();
+    return seq == rcv_nxt_ && reassembly_.empty() && !(fin_waits_ | full_) &&
+           bytes <= outstanding_bytes();
   }
   // The short path: takes over the pieces. Returns the bytes queued; less than `bytes` when the
   // piece array is used up, and then the rest was put back.
@@ -114,8 +120,9 @@ class Receiver {
 
   SeqNum rcv_nxt_;
   SeqNum right_edge_;
-  SeqNum fin_seq_;          // Where the peer's FIN lies; means something while fin_waits_.
-  bool fin_waits_ = false;  // It was seen, and data before it is missing. The first one counts.
+  SeqNum fin_seq_;              // Where the peer's FIN lies; means something while fin_waits_.
+  bool fin_waits_ : 1 = false;  // It was seen, and data before it is missing. The first counts.
+  bool full_ : 1 = false;       // See set_full().
   PieceQueue in_order_;
   Reassembly reassembly_;
   SackGenerator sack_;

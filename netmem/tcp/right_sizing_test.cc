@@ -65,6 +65,37 @@ TEST_F(RightSizingTest, AUserWhoTakesFourRoundsLosesHalfOfItButNeverTheStart) {
   EXPECT_EQ(c().window_target_bytes, kStart);
 }
 
+// A lost segment keeps the user from everything behind it; the peer must not stand still for that.
+TEST_F(RightSizingTest, TheWindowAlsoDoublesWhenHalfOfItIsFullBehindAHole) {
+  const SeqNum hole = peer_nxt_;
+  peer_nxt_ += kSegment;
+  uint32_t ahead = 0;
+  for (uint32_t target = kStart; target < kMax; target *= 2) {
+    EXPECT_EQ(c().window_target_bytes, target);
+    for (; ahead < target / 2; ahead += kSegment) Send({.bytes = kSegment});
+  }
+  EXPECT_EQ(c().window_target_bytes, kMax);
+  EXPECT_GT(announced(), kMax - kMax / 8);
+  while (announced() > ahead + 2 * kSegment) {
+    Send({.bytes = kSegment});
+    ahead += kSegment;
+  }
+  EXPECT_EQ(c().window_target_bytes, kMax) << "its most";
+  EXPECT_EQ(drops(TcpDrop::kMemoryReserve), 0u);
+  Send({.seq = hole, .bytes = kSegment});
+  EXPECT_EQ(ReadAll(), ahead + kSegment);
+}
+
+TEST_F(RightSizingTest, AHoleIsNoReasonWhileTheUserDoesNotRead) {
+  while (receiver().in_order().bytes() < kStart / 2 + kSegment) Send({.bytes = kSegment});
+  peer_nxt_ += kSegment;
+  for (uint32_t ahead = 0; ahead < kStart / 2 - 2 * kSegment; ahead += kSegment) {
+    Send({.bytes = kSegment});
+  }
+  EXPECT_EQ(c().window_target_bytes, kStart);
+  ReadAll();
+}
+
 TEST_F(RightSizingTest, WhoReadsNothingIsPromisedNoMoreThanTheStart) {
   // As much as the window allows, and none of it is read.
   uint32_t sent = 0;

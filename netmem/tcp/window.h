@@ -21,13 +21,15 @@ namespace devmem {
 // Source: RFC 7323 section 2.3.
 absl::StatusOr<uint8_t> WindowScaleFor(uint64_t buffer_bytes);
 
-// The number for a header's window field; `scale` is 0 in a SYN. It rounds down and stops at 65535,
-// so it never promises more than `window_bytes`. Rounding down alone could pull the right edge left
-// by up to (1 << scale) - 1 bytes each time rcv_nxt moves by an odd amount; that cannot happen
-// because the ledger only grants multiples of 1 << scale, rounding an outstanding promise up and
-// counting the difference as promised. What is announced is then exactly what was granted.
+// The number for a header's window field; `scale` is 0 in a SYN. It rounds up and stops at 65535:
+// rounding down would pull the right edge left by up to (1 << scale) - 1 bytes each time rcv_nxt
+// moves by an odd amount (RFC 7323 section 2.4). No more is announced than was granted all the
+// same, because the ledger only grants multiples of 1 << scale: it rounds an outstanding promise
+// up, too, and counts the difference as promised. Behind the peer's FIN nothing is granted any
+// more, and there the difference means nothing.
 constexpr uint16_t EncodeWindow(uint64_t window_bytes, uint8_t scale) {
-  return static_cast<uint16_t>(std::min<uint64_t>(window_bytes >> scale, 65535));
+  const uint64_t units = (window_bytes + (uint64_t{1} << scale) - 1) >> scale;
+  return static_cast<uint16_t>(std::min<uint64_t>(units, 65535));
 }
 
 // The bytes that a header's window field means; `scale` is 0 for a SYN.

@@ -30,17 +30,20 @@ namespace devmem {
 // segment does not read as a waste of 40; a sample moves it by an eighth. It is never below 1.
 //
 // Two over-commits are allowed, because the spill always receives and a drop is legal:
-//   - Every connection that wants it may be promised 2 MSS, or what the pool has left if that is
-//     less: promised may exceed the bound by 2 MSS per connection. When the pool is empty, windows
-//     close.
+//   - Every connection that wants it may be promised 2 MSS, or half of what the pool has left if
+//     that is less: promised may exceed the bound by 2 MSS per connection. When the pool is empty,
+//     windows close as they are used up.
 //   - A promise is a multiple of the window unit (1 << scale), rounded up where it would move the
-//     right edge left (RFC 7323 section 2.4): less than one unit per grant.
+//     right edge left (RFC 7323 section 2.4): less than one unit per acknowledgment. For scaled
+//     windows an eighth of the limit is kept back, which pays for it as long as segments have seven
+//     units or more.
 //
 // Invariants:
 //   1. promised_bytes() is the sum of the connections' outstanding promises.
 //   2. The right edge never moves left: a grant is at least what is outstanding.
 //   3. After a grant, promised x waste <= free - reserve, or the grant is at its 2-MSS floor or is
-//      what was outstanding, rounded up to the unit.
+//      what was outstanding, rounded up to the unit. What the connection itself already holds of
+//      its promise, behind a hole, does not count: it has its memory.
 class WindowLedger {
  public:
   struct Config {
@@ -51,6 +54,7 @@ class WindowLedger {
 
   struct GrantRequest {
     uint64_t outstanding_bytes = 0;  // right edge - rcv_nxt before the grant.
+    uint64_t ahead_bytes = 0;        // Of these, what is here already, behind a hole.
     uint64_t wanted_bytes = 0;       // The window that this connection would like.
     uint64_t available_bytes = 0;    // What the pool has left, the reserve included.
     uint32_t mss_bytes = kMssBytesDefault;
@@ -149,9 +153,17 @@ inline WindowLedger::GrantResult WindowLedger::Grant(const GrantRequest& request
                "a connection has more outstanding than all together");
   const uint64_t unit_bytes = uint64_t{1} << request.window_scale;
   const uint64_t outstanding_bytes = request.outstanding_bytes;
-  const uint64_t floor_bytes = std::min({uint64_t{kWindowFloorSegments} * request.mss_bytes,
-                                         request.available_bytes, request.wanted_bytes});
-  const uint64_t limit_bytes = PromiseLimit(request.available_bytes);
+  // Nothing of it for windows that are not scaled.
+  const uint64_t rounding_bytes =
+      std::min(kRoundingUnits * (unit_bytes - 1), request.available_bytes);
+  // At most half of what is left: what is dropped on the way takes room in the pool, too, and a
+  // window that is used up while some is left is shut, so that its peer waits and does not time
+  // out.
+  const uint64_t floor_bytes =
+      std::min({uint64_t{kWindowFloorSegments} * request.mss_bytes, request.wanted_bytes,
+                (request.available_bytes - rounding_bytes) / 2});
+  uint64_t limit_bytes = PromiseLimit(request.available_bytes);
+  if (request.window_scale != 0) limit_bytes -= limit_bytes / kRoundingDivisor;
   // Half of the connections are idle as a rule, and the others may use their part; but once most of
   // the memory is promised, an equal share is what new credit leads to.
   const uint64_t share_bytes = 2 * promised_bytes_ > limit_bytes ? share_bytes_ / 2 : share_bytes_;
@@ -160,7 +172,8 @@ inline WindowLedger::GrantResult WindowLedger::Grant(const GrantRequest& request
   const uint64_t floor_units = RoundUp(floor_bytes, unit_bytes);
   const uint64_t target_bytes = std::min(std::max(RoundDown(wish_bytes, unit_bytes), floor_units),
                                          uint64_t{65535} << request.window_scale);
-  const uint64_t room_bytes = limit_bytes - std::min(limit_bytes, promised_bytes_);
+  const uint64_t awaited_bytes = promised_bytes_ - request.ahead_bytes;
+  const uint64_t room_bytes = limit_bytes - std::min(limit_bytes, awaited_bytes);
   const uint64_t funded_bytes = RoundDown(outstanding_bytes + room_bytes, unit_bytes);
   const uint64_t offer_bytes = std::min(target_bytes, std::max(funded_bytes, floor_units));
 

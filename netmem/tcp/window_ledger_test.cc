@@ -101,8 +101,9 @@ TEST(WindowLedgerTest, AnEmptyPoolClosesTheWindowAndAFullerOneOpensIt) {
   const auto closed = ledger.Grant(Request(0, 60000, 0));
   EXPECT_EQ(closed.window_bytes, 0u);
   EXPECT_TRUE(closed.limited);
-  EXPECT_EQ(ledger.Grant(Request(0, 60000, kMss - 1)).window_bytes, 0u);  // Not worth a segment.
-  EXPECT_EQ(ledger.Grant(Request(0, 60000, kMss)).window_bytes, kMss);
+  // Half of it is not worth a segment.
+  EXPECT_EQ(ledger.Grant(Request(0, 60000, 2 * kMss - 1)).window_bytes, 0u);
+  EXPECT_EQ(ledger.Grant(Request(0, 60000, 2 * kMss)).window_bytes, kMss);
 }
 
 TEST(WindowLedgerTest, TheRightEdgeStaysWhenMemoryIsGone) {
@@ -156,6 +157,43 @@ TEST(WindowLedgerTest, AScaledWindowIsAMultipleOfItsUnitAndNeverMovesTheEdgeLeft
   // 97880 are outstanding and nothing more is free: rounded up, not down.
   EXPECT_EQ(ledger.Grant(Scaled(97880, 100000, kReserve, 10)).window_bytes, 96u * 1024);
   EXPECT_EQ(ledger.promised_bytes(), 96u * 1024);
+}
+
+TEST(WindowLedgerTest, AScaledWindowLeavesAnEighthForTheRoundingOfWindows) {
+  WindowLedger ledger = Make();
+  ledger.Join();
+  EXPECT_EQ(ledger.Grant(Scaled(0, 1 << 20, kReserve + (64 << 10), 7)).window_bytes, 56u << 10);
+}
+
+// A peer that sends segments of seven units or more into a pool that gives nothing back finds room
+// for each of them, and a shut window in the end, although every one moves the edge by rounding.
+TEST(WindowLedgerTest, WhatRoundingAddsFindsItsPlace) {
+  for (const uint64_t segment : {900u, 1023u, 1151u, 1448u, 2896u, 8948u}) {
+    WindowLedger ledger = Make(8 << 20);
+    ledger.Join();
+    uint64_t available = 8 << 20, outstanding = 0;
+    while (true) {
+      outstanding = ledger.Grant(Scaled(outstanding, 4 << 20, available, 7)).window_bytes;
+      const uint64_t bytes = std::min(outstanding, segment);
+      if (bytes == 0) break;
+      ASSERT_LE(bytes, available) << "segments of " << segment;
+      outstanding -= bytes;
+      available -= bytes;
+      ledger.OnArrived(bytes);
+    }
+    EXPECT_LT(available, kReserve);
+  }
+}
+
+TEST(WindowLedgerTest, WhatIsHereBehindAHoleDoesNotCountTwice) {
+  WindowLedger ledger = Make();
+  ledger.Join();
+  ledger.Grant(Request(0, 50'000, kReserve + 50'000));
+  // 30,000 of it have come, and take their memory; 20,000 are awaited.
+  WindowLedger::GrantRequest request = Request(50'000, 65'000, kReserve + 30'000);
+  EXPECT_EQ(ledger.Grant(request).window_bytes, 50'000u);
+  request.ahead_bytes = 30'000;
+  EXPECT_EQ(ledger.Grant(request).window_bytes, 60'000u);
 }
 
 TEST(WindowLedgerTest, WasteLowersWhatMayBePromised) {

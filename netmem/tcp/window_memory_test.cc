@@ -103,20 +103,25 @@ class WindowMemoryTest : public EngineFixture {
     Listen();
   }
 
-  // Holes that were not remembered are filled again, from the left.
+  // Holes that were not remembered are filled again, from the left. Tiny segments may use up the
+  // pool while their window is open, since each rounds it up, and so may bytes that come twice,
+  // which no window reckons with. Then the peer must wait, too.
   void FillHoles(uint32_t size) {
-    while (receiver().rcv_nxt() < sent_ && receiver().rcv_nxt() < told_) {
+    stuck_ = false;
+    while (receiver().rcv_nxt() < sent_ && receiver().rcv_nxt() < told_ && !stuck_) {
       const SeqNum from = receiver().rcv_nxt();
       const SeqNum to = std::min(sent_, told_);
       Piece(from, std::min(size, to.value() - from.value()));
       h().Flush();
       Listen();
-      ASSERT_TRUE(receiver().rcv_nxt() > from || told_ == from) << "no progress, and no push back";
+      stuck_ = receiver().rcv_nxt() == from && told_ != from;
+      if (stuck_) ++stuck_count_;
+      ASSERT_TRUE(!stuck_ || !every_byte_counts_) << "no progress, and no push back";
     }
   }
 
   void Serve(Owner owner) {
-    const bool shut = sent_ >= told_;
+    const bool shut = sent_ >= told_ || stuck_;
     if (owner != Owner::kReadsLate || shut) (void)h().Read(c(), &read_nxt_);
     if (owner == Owner::kReturnsAtOnce || shut) h().Release();
     if (owner == Owner::kHoldsEveryOther) ReturnEveryOther();
@@ -141,6 +146,9 @@ class WindowMemoryTest : public EngineFixture {
   SeqNum first_;
   SeqNum sent_;
   SeqNum told_;
+  bool stuck_ = false;
+  int stuck_count_ = 0;
+  bool every_byte_counts_ = true;
 };
 
 class WindowIsMemoryTest : public WindowMemoryTest, public ::testing::WithParamInterface<Case> {};
@@ -149,6 +157,8 @@ TEST_P(WindowIsMemoryTest, WhoKeepsToItsWindowFindsRoomForEveryByte) {
   const Case& what = GetParam();
   Begin(4u << 20);
   const uint32_t total = std::clamp(what.segment_bytes * 6000, 40'000u, 4u << 20);
+  const bool twice = what.order == Order::kOverlapping || what.order == Order::kTwice;
+  every_byte_counts_ = !twice && what.segment_bytes >= (kRoundingDivisor - 1) << c().rcv_scale;
   int shut = 0;
   for (uint32_t turn = 0; sent_.value() - first_.value() < total; ++turn) {
     ASSERT_LT(turn, 100'000u) << "the window does not open again";
@@ -168,16 +178,16 @@ TEST_P(WindowIsMemoryTest, WhoKeepsToItsWindowFindsRoomForEveryByte) {
     FillHoles(what.segment_bytes);
   }
   EXPECT_EQ(read_nxt_, sent_);
-  EXPECT_EQ(drops(TcpDrop::kSackedGivenUp), 0u);
+  if (stuck_count_ == 0) {
+    EXPECT_EQ(drops(TcpDrop::kSackedGivenUp), 0u);
+  }
   EXPECT_EQ(drops(TcpDrop::kBeyondWindow), 0u);
-  // Bytes that come twice take room that no window reckons with, until they are looked at.
-  const bool twice = what.order == Order::kOverlapping || what.order == Order::kTwice;
   if (what.owner == Owner::kReturnsAtOnce && !twice) {
     EXPECT_EQ(drops(TcpDrop::kNoMemory) + drops(TcpDrop::kMemoryReserve), 0u);
     EXPECT_EQ(drops(TcpDrop::kPieceArray), 0u);
   }
   if (what.owner == Owner::kHoldsAll && what.segment_bytes > 100) {
-    EXPECT_GT(shut, 0);
+    EXPECT_GT(shut + stuck_count_, 0);
   }
 }
 
@@ -234,9 +244,11 @@ TEST_F(WindowMemoryTest, AnEmptyPoolMakesProgressByGivingUpWhatLiesBehindAHole) 
   EXPECT_EQ(read_nxt_, sent_);
 }
 
-// With nothing left at all the window is shut, and one net_iov that comes back opens it.
+// With nothing left at all, what was promised finds no room; the promise stays, and one net_iov
+// that comes back is enough.
 TEST_F(WindowMemoryTest, AnEmptyPoolMakesProgressAsSoonAsAnythingComesBack) {
   Begin(4u << 20);
+  const SeqNum edge = told_;
   std::vector<devmem::Piece> others;
   for (NetmemRef netmem = h().device->Alloc(); !netmem.is_null(); netmem = h().device->Alloc()) {
     others.push_back(devmem::Piece{netmem, 0, h().device->net_iov_bytes()});
@@ -244,18 +256,18 @@ TEST_F(WindowMemoryTest, AnEmptyPoolMakesProgressAsSoonAsAnythingComesBack) {
   Piece(sent_, 1000);
   h().Flush();
   EXPECT_EQ(receiver().rcv_nxt(), sent_);
+  EXPECT_EQ(drops(TcpDrop::kNoMemory), 1u);
   ASSERT_EQ(h().sink.segments.size(), 1u);
-  EXPECT_EQ(h().sink.segments[0].window, 0u);
-  TakeSeen();
-  while (!others.empty()) {
-    h().device->Put(others.back());
-    others.pop_back();
-    engine().OnMemoryReturned(h().now);
-    h().Flush();
-    if (!h().sink.segments.empty()) break;
-  }
-  ExpectOnly(IsAck(sent_));
-  EXPECT_GE(h().device->writable_bytes(), c().sender.mss_bytes());
+  Listen();
+  // In the first segment that is scaled, the window is rounded up.
+  EXPECT_GE(told_, edge);
+  EXPECT_LT(told_, edge + (1u << c().rcv_scale));
+  h().device->Put(others.back());
+  others.pop_back();
+  engine().OnMemoryReturned(h().now);
+  h().Flush();
+  Piece(sent_, 1000);
+  EXPECT_EQ(receiver().rcv_nxt(), sent_ + 1000u);
   for (const devmem::Piece& piece : others) h().device->Put(piece);
 }
 
@@ -315,13 +327,13 @@ TEST_F(WindowMemoryTest, LessMemoryThanOneUnitOfTheWindowIsNotToldAgainAndAgain)
   Make(setup);
   Established();
   ASSERT_EQ(c().rcv_scale, kWindowScaleMax);
-  Send({.bytes = 1000});
+  // All but one promise of the pool goes to others, and then the promise is used up.
   std::vector<devmem::Piece> others;
-  for (NetmemRef netmem = h().device->Alloc(); !netmem.is_null(); netmem = h().device->Alloc()) {
-    others.push_back(devmem::Piece{netmem, 0, h().device->net_iov_bytes()});
+  while (h().device->available_bytes() > 5 * 16'384) {
+    others.push_back(devmem::Piece{h().device->Alloc(), 0, h().device->net_iov_bytes()});
   }
-  Send({.seq = peer_nxt_ - 1u});
-  TakeSeen();
+  while (receiver().outstanding_bytes() != 0) Send({.bytes = 16'384});
+  EXPECT_EQ(TakeSeen().back().window, 0u);
   size_t told = 0;
   while (!others.empty()) {
     h().device->Put(others.back());
@@ -346,16 +358,17 @@ TEST_F(WindowMemoryTest, TinySegmentsDoNotCarryAConnectionPastItsBound) {
   Make(setup);
   Established();
   while (receiver().outstanding_bytes() >= 1000) Send({.bytes = 1000});
-  for (uint32_t n = 0; n < 2 * kWindowBytes && receiver().outstanding_bytes() != 0; ++n) {
+  for (uint32_t n = 0; n < 2 * kWindowBytes && drops(TcpDrop::kNoMemory) == 0; ++n) {
     Send({.bytes = 1});
     Forget();
   }
-  EXPECT_EQ(receiver().outstanding_bytes(), 0u);
-  EXPECT_LE(receiver().in_order().bytes(), 2 * kWindowBytes + kPoolBytes / 16);
+  EXPECT_EQ(drops(TcpDrop::kNoMemory), 1u);
+  EXPECT_LE(receiver().in_order().bytes(), 2 * kWindowBytes + 1);
+  const SeqNum unread = receiver().rcv_nxt();
   ReadAll();
-  h().Flush();
-  ASSERT_FALSE(h().sink.segments.empty());
-  EXPECT_GT(h().sink.segments.back().window, 0u);
+  peer_nxt_ = unread;
+  Send({.bytes = 1000});
+  EXPECT_EQ(receiver().rcv_nxt(), unread + 1000u);
 }
 
 }  // namespace

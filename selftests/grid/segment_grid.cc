@@ -93,7 +93,8 @@ class EngineReceiver final : public Receiving {
 };
 
 // All the memory there is, and no work: what has arrived is a set of ranges, the window is the
-// largest there can be. When and what it acknowledges is decided as in the engine.
+// largest there can be. When and what it acknowledges is decided as in the engine: with the
+// same policy, duplicates told of (RFC 2883), timers on the same ticks.
 class IdealReceiver final : public Receiving {
  public:
   explicit IdealReceiver(const SegmentCell& cell) : policy_(cell.mtu_bytes - 40) {
@@ -104,24 +105,42 @@ class IdealReceiver final : public Receiving {
     if (seen.payload.empty()) return;
     const SeqNum end = seen.seq + static_cast<uint32_t>(seen.payload.size());
     const SeqNum before = nxt_;
-    // RFC 7323 section 5.3, R2 and R3: what lies wholly left of the window tells no time.
-    if (end > nxt_ && seen.seq <= acked_) timestamp_ = seen.options.timestamps->value;
-    if (end <= nxt_ || Has(seen.seq, end)) {
-      sack_.OnDuplicate(seen.seq, end);
-      policy_.OnDuplicate();
+    // RFC 7323 section 5.3, R1 to R3: an older timestamp is not acceptable, and what lies wholly
+    // left of the window is not, nor does it tell the time.
+    const bool older = seen.options.timestamps->value - timestamp_ > UINT32_MAX / 2;
+    if (older || end <= nxt_) {
+      if (seen.seq < nxt_) sack_.OnDuplicate(seen.seq, std::min(end, nxt_));
+      ack_now_ = true;
       return;
+    }
+    if (seen.seq <= acked_) timestamp_ = seen.options.timestamps->value;
+    if (const SeqRange twice = PartTwice(seen.seq, end); twice.left < twice.right) {
+      sack_.OnDuplicate(twice.left, twice.right);
+      policy_.OnDuplicate();
     }
     if (seen.seq > nxt_) policy_.OnOutOfOrder();
     Add(std::max(seen.seq, nxt_), end);
-    if (nxt_ == before) return;
-    policy_.OnInOrder(nxt_.value() - before.value(), segment_count);
-    if (nxt_ != end || !ranges_.empty()) policy_.OnHoleFilled();
-    (void)now;
+    if (nxt_ != before) {
+      policy_.OnInOrder(nxt_.value() - before.value(), segment_count);
+      if (nxt_ != end || !ranges_.empty()) policy_.OnHoleFilled();
+    }
+    if (policy_.batch_full()) answers_.push_back(Acknowledgment(now));
   }
   void Flush(Nanos now, std::vector<SeenSegment>* out) override {
-    const AckDecision decision = answers_syn_ ? AckDecision::kNow : policy_.Decide();
-    if (decision == AckDecision::kDelayed && delayed_ == kNever) delayed_ = now + kDelayedAckMax;
+    out->insert(out->end(), answers_.begin(), answers_.end());
+    answers_.clear();
+    const AckDecision decision = answers_syn_ || ack_now_ ? AckDecision::kNow : policy_.Decide();
+    if (decision == AckDecision::kDelayed && delayed_ == kNever) {
+      delayed_ = (now + kDelayedAckMax + kClockTick - 1) / kClockTick * kClockTick;
+    }
     if (decision != AckDecision::kNow && now < delayed_) return;
+    out->push_back(Acknowledgment(now));
+  }
+  Nanos NextDeadline() const override { return delayed_; }
+  uint64_t bytes() const override { return nxt_.value() - first_.value(); }
+
+ private:
+  SeenSegment Acknowledgment(Nanos now) {
     SeenSegment ack;
     ack.flow = flow_;
     ack.seq = answers_syn_ ? SeqNum(1000) : SeqNum(1001);
@@ -138,24 +157,26 @@ class IdealReceiver final : public Receiving {
           static_cast<uint8_t>(sack_.Fill(std::span(ack.options.sack_blocks).first(3)));
     }
     answers_syn_ = false;
+    ack_now_ = false;
     policy_.OnAckSent();
     delayed_ = kNever;
-    out->push_back(ack);
+    return ack;
   }
-  Nanos NextDeadline() const override { return delayed_; }
-  uint64_t bytes() const override { return nxt_.value() - first_.value(); }
-
- private:
   void OnSyn(const SeenSegment& seen) {
     flow_ = {seen.flow.remote, seen.flow.local, seen.flow.remote_port, seen.flow.local_port};
     first_ = nxt_ = acked_ = seen.seq + 1;
     timestamp_ = seen.options.timestamps->value;
     answers_syn_ = true;
   }
-  bool Has(SeqNum from, SeqNum to) const {
-    return std::any_of(ranges_.begin(), ranges_.end(), [&](const SeqRange& range) {
-      return range.left <= from && to <= range.right;
-    });
+  // The first part of it that is here already (RFC 2883 section 4.2.3).
+  SeqRange PartTwice(SeqNum from, SeqNum to) const {
+    if (from < nxt_) return {from, nxt_};
+    SeqRange first{to, to};
+    for (const SeqRange& range : ranges_) {
+      const SeqRange part{std::max(from, range.left), std::min(to, range.right)};
+      if (part.left < part.right && part.left < first.left) first = part;
+    }
+    return first;
   }
   // Ranges in order, none of which touch.
   void Add(SeqNum from, SeqNum to) {
@@ -185,6 +206,8 @@ class IdealReceiver final : public Receiving {
   SeqNum first_, nxt_, acked_;
   uint32_t timestamp_ = 0;
   bool answers_syn_ = false;
+  bool ack_now_ = false;
+  std::vector<SeenSegment> answers_;
   Nanos delayed_ = kNever;
   std::vector<SeqRange> ranges_;
 };

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every MTU, segment size, loss, reordering, duplication and loss of ACKs: right bytes, and on
-// average at least 0.97 of what an ideal receiver gets in the same simulation. Throughput and ratio
-// of each cell are checked in as segments.txt. To make that file anew, run this program with
+// Every MTU, segment size, loss, reordering, duplication and loss of ACKs: in each cell the right
+// bytes, and at least 0.97 of what an ideal receiver gets in the same simulation. Throughput and
+// ratio of each cell are checked in as segments.txt. To make that file anew, run this program with
 // DEVMEM_SEGMENT_TABLE naming it.
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -38,11 +37,9 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 constexpr uint64_t kSeeds = kSanitized ? 1 : 9;
-// The geometric mean over the 48 cells of one size. Single cells scatter on both sides of 1: a
-// timeout more or less. Jumbo frames cut into parts fall short at 5 % loss, down to 0.6 in single
-// cells; the table shows which.
+// Of each cell. Where memory does not matter the two receivers send the same packets at the same
+// times, and the ratio is 1; where it does, a timeout more or less moves it in either direction.
 constexpr double kRatioMin = 0.97;
-constexpr double kRatioMinOfCutJumbos = 0.94;
 
 // The median over the seeds: under loss, one timeout more or less moves a single run a lot.
 template <typename Run>
@@ -106,8 +103,6 @@ TEST_P(SegmentGridTest, RightBytesAtTheRateOfAnIdealReceiver) {
   const char* new_table = std::getenv("DEVMEM_SEGMENT_TABLE");
   const Table expected = ReadTable(kTablePath);
   Table measured = new_table != nullptr ? ReadTable(new_table) : Table();
-  double ratios = 0;
-  int count = 0;
   for (const SegmentCell& cell : CellsOf(GetParam())) {
     const SegmentOutcome ours = MedianOf(cell, TransferToEngine);
     const SegmentOutcome ideal = MedianOf(cell, TransferToIdealReceiver);
@@ -115,18 +110,15 @@ TEST_P(SegmentGridTest, RightBytesAtTheRateOfAnIdealReceiver) {
     EXPECT_TRUE(ideal.complete) << cell.Text();
     EXPECT_EQ(ours.fault, "") << cell.Text();
     const double ratio = ours.mbit_per_s / ideal.mbit_per_s;
-    ratios += std::log(ratio);
-    ++count;
     const std::string value = absl::StrFormat("%.2f %.3f", ours.mbit_per_s, ratio);
     measured[cell.Text()] = value;
-    if (new_table != nullptr || kSanitized) continue;
+    if (kSanitized) continue;
+    EXPECT_GE(ratio, kRatioMin) << cell.Text();
+    if (new_table != nullptr) continue;
     const auto on_record = expected.find(cell.Text());
     EXPECT_EQ(on_record == expected.end() ? "nothing" : on_record->second, value) << cell.Text();
   }
-  if (kSanitized) return;
-  const bool cut_jumbos = GetParam().mtu_bytes == 9000 && GetParam().segment_bytes != 1;
-  EXPECT_GE(std::exp(ratios / count), cut_jumbos ? kRatioMinOfCutJumbos : kRatioMin);
-  if (new_table != nullptr) WriteTable(new_table, measured);
+  if (new_table != nullptr && !kSanitized) WriteTable(new_table, measured);
 }
 
 std::vector<Sizes> AllSizes() {

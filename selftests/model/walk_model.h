@@ -10,8 +10,8 @@
 //             of their sequence number
 //   lost      every byte below rcv_nxt was read or can be; nothing is acknowledged that the peer
 //             does not have
-//   edge      rcv_nxt, snd_una and the right edge never move left; no more is announced than is
-//             promised, and less only without memory
+//   edge      rcv_nxt, snd_una and the right edge never move left, nor does what is announced of
+//             it; no more is announced than is promised
 //   sack      a SACK names what is held, and what was named stays held but for starvation
 //   timer     whoever waits has a timer, and the wheel knows of it; no acknowledgment is forgotten
 //   reset     no connection ends early without a cause

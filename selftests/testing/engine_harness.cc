@@ -43,6 +43,7 @@ std::string SeenSegment::ToString() const {
 
 void CollectingSink::Emit(const OutSegment& segment) {
   if (observer) observer(segment);
+  if (edges != nullptr) edges->OnEmit(segment);
   segments.push_back(SeenSegment{
       segment.flow, segment.seq, segment.ack, segment.flags, segment.window, segment.options,
       std::vector<uint8_t>(segment.payload.begin(), segment.payload.end()),
@@ -60,6 +61,7 @@ EngineHarness::EngineHarness(const HarnessSetup& setup)
       TcpEngine::Create(setup.tcp, store.get(), &sink);
   DEVMEM_CHECK(created.ok(), "the harness's engine configuration is wrong");
   engine = *std::move(created);
+  sink.edges = std::make_unique<EdgeWatch>(engine.get());
   const absl::Status attached = engine->AttachDevice(setup.device_reserve_bytes);
   DEVMEM_CHECK(attached.ok(), "the harness's reserve is wrong");
 }
@@ -157,7 +159,7 @@ std::string EngineHarness::CheckAccount(bool nothing_left) const {
   if (nothing_left && engine->ranges().in_use() != 0) {
     return absl::StrCat(engine->ranges().in_use(), " ranges are left");
   }
-  return fault;
+  return fault.empty() ? sink.edges->fault() : fault;
 }
 
 }  // namespace devmem::testing

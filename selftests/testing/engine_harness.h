@@ -20,6 +20,7 @@
 #include "netmem/piece_store.h"
 #include "netmem/tcp/engine.h"
 #include "provider/lazy_array.h"
+#include "selftests/testing/edge_watch.h"
 
 namespace devmem::testing {
 
@@ -44,8 +45,9 @@ class CollectingSink final : public SegmentSink {
   void Emit(const OutSegment& segment) override;
 
   std::vector<SeenSegment> segments;
-  // Looks at each segment while the engine emits it, when the connection is as the segment says.
+  // Look at each segment while the engine emits it, when the connection is as the segment says.
   std::function<void(const OutSegment&)> observer;
+  std::unique_ptr<EdgeWatch> edges;
 };
 
 struct HarnessSetup {
@@ -82,7 +84,8 @@ class EngineHarness {
   size_t held_count() const { return held.size(); }
 
   // What is wrong with the books, or nothing: both pools audited, and each net_iov in use held by a
-  // queued piece or by the user. With `nothing_left`, no piece, range or promise may remain.
+  // queued piece or by the user; no peer was told a right edge left of an earlier one. With
+  // `nothing_left`, no piece, range or promise may remain.
   std::string CheckAccount(bool nothing_left) const;
   // The sum of the connections' windows, which the ledger must know.
   uint64_t OutstandingBytes(bool bound) const;
