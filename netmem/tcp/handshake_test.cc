@@ -11,6 +11,20 @@ namespace {
 
 using HandshakeTest = EngineFixture;
 
+// In units of 128 bytes a window of 65,500 is one of 65,536, which a SYN-ACK cannot say.
+TEST_F(HandshakeTest, TheFirstWindowIsTheSameInASynAndInAScaledSegment) {
+  HarnessSetup setup;
+  setup.tcp.mtu_bytes = 65'535;
+  Make(setup);
+  SynReceived();
+  Send({.seq = kPeerIss - 100u, .bytes = 10});  // Not acceptable, so it is answered.
+  const std::vector<SeenSegment> seen = TakeSeen();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_LE(uint32_t{seen[0].window} << c().rcv_scale, 65'535u);
+  h().Advance(2 * kRtoInitial);
+  EXPECT_EQ(h().CheckAccount(false), "") << "the SYN-ACK went again";
+}
+
 TEST_F(HandshakeTest, ASynToAListenerIsAnsweredAndItsAckMakesAConnection) {
   Send({.flags = kTcpSyn, .options = peer_syn_});
   ExpectOnly(All({IsSynAck(kPeerIss + 1), HasSeq(kOurIss), HasWindow(64240)}));

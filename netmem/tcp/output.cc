@@ -28,6 +28,10 @@ uint32_t SuperFrameBytesMax(const TcpEngineConfig& config, const Sender& sender)
   return static_cast<uint32_t>(std::clamp<uint64_t>(bytes, least, most));
 }
 
+// The most that a SYN can say and a scaled segment, too, which may say it before the SYN goes
+// again.
+uint64_t FirstWindowMax(uint8_t scale) { return uint64_t{65535} >> scale << scale; }
+
 // What new promises may count on: the pool's memory, and nothing while hardly an entry for pieces
 // is left. Without entries a segment finds no place in the emptiest pool.
 uint64_t CreditBytes(const PagePool& pool, const PieceArray& array) {
@@ -240,7 +244,8 @@ uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps
   const uint32_t mss = MssOf(flow, options) - (timestamps ? 12u : 0u);
   const uint64_t available = CreditBytes(pool, store_->array());
   const uint64_t window_bytes = ledger.FirstPromise(
-      std::min<uint64_t>({WindowBytesMax(options), 65535, available}), available, mss);
+      std::min({WindowBytesMax(options), FirstWindowMax(WindowScaleOf(options)), available}),
+      available, mss);
   return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
 }
 
@@ -251,8 +256,8 @@ uint64_t TcpEngine::CookieWindow(const FlowKey& flow, bool bound,
                                  const SocketOptions& options) const {
   const PagePool& pool = bound ? *store_->device() : store_->host();
   const uint32_t mss = MssOf(flow, options);
-  const uint64_t window_bytes =
-      std::min<uint64_t>({WindowBytesMax(options), 65535, pool.capacity_bytes()});
+  const uint64_t window_bytes = std::min(
+      {WindowBytesMax(options), FirstWindowMax(WindowScaleOf(options)), pool.capacity_bytes()});
   return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
 }
 

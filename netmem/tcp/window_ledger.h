@@ -180,9 +180,11 @@ inline WindowLedger::GrantResult WindowLedger::Grant(const GrantRequest& request
   GrantResult result;
   result.limited = offer_bytes < target_bytes;
   const uint64_t kept_bytes = RoundUp(outstanding_bytes, unit_bytes);
+  // Where segments are huge and the pool is small, an eighth of the pool is worth a step.
+  const uint64_t whole_bytes = std::min(target_bytes, config_.capacity_bytes / 4);
   const bool advances =
       offer_bytes > kept_bytes &&
-      ReceiverMayAdvance(offer_bytes - outstanding_bytes, target_bytes, request.mss_bytes);
+      ReceiverMayAdvance(offer_bytes - outstanding_bytes, whole_bytes, request.mss_bytes);
   result.window_bytes = advances ? offer_bytes : kept_bytes;
   promised_bytes_ += result.window_bytes - outstanding_bytes;
   return result;

@@ -185,6 +185,14 @@ TEST(WindowLedgerTest, WhatRoundingAddsFindsItsPlace) {
   }
 }
 
+TEST(WindowLedgerTest, HugeSegmentsGetAWindowFromASmallPool) {
+  WindowLedger ledger = Make(128 << 10);
+  ledger.Join();
+  WindowLedger::GrantRequest request = Scaled(0, 128 << 10, 128 << 10, 7);
+  request.mss_bytes = 65'495;
+  EXPECT_GE(ledger.Grant(request).window_bytes, 16u << 10);
+}
+
 TEST(WindowLedgerTest, WhatIsHereBehindAHoleDoesNotCountTwice) {
   WindowLedger ledger = Make();
   ledger.Join();
