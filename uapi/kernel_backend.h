@@ -57,6 +57,7 @@ class KernelBackend final : public SocketBackend {
 
   const Region* host_region() const override { return &host_->region(); }
   Account host_account() const override { return host_->account(); }
+  HostArea* host_area() override { return host_.get(); }
   void AppendStatistics(std::vector<Statistic>* statistics) const override;
 
  private:

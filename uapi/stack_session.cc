@@ -90,7 +90,9 @@ absl::StatusOr<BindingId> StackSession::Bind(const Region& region, const BindOpt
   request.slab_bytes = options.slab_bytes;
   LookAfterRegions(Now());
   rules_->RemoveUnbound(options.queues);
-  return stack_->Bind(region, std::move(request), Now());
+  absl::StatusOr<BindingId> bound = stack_->Bind(region, std::move(request), Now());
+  PublishAll();
+  return bound;
 }
 
 absl::Status StackSession::Unbind(BindingId binding) {
@@ -116,6 +118,7 @@ absl::Status StackSession::Unbind(BindingId binding) {
     if (!free.ok()) return free;
   }
   const absl::Status unbound = stack_->Unbind(binding, Now());
+  PublishAll();
   if (!unbound.ok() || !threaded()) return unbound;
   // The channels learn of it before anybody can take dead frags out of them.
   for (const uint32_t queue : queues) {
@@ -158,6 +161,7 @@ bool StackSession::LookAfterRegions(Nanos now) {
   region_news_.Lower();
   const Stack::RegionNews news = stack_->LookAfterRegions(now);
   draining_.store(news.draining, std::memory_order_relaxed);
+  if (news.changed) PublishAll();
   return news.changed;
 }
 

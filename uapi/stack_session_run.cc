@@ -32,7 +32,10 @@ size_t StackSession::ReleaseAny(std::span<const Frag> frags, uint32_t worker) {
     const uint16_t lane = TokenTable::LaneOf(frags.front().token);
     size_t run = 1;
     while (run < frags.size() && TokenTable::LaneOf(frags[run].token) == lane) ++run;
-    OnWorker(owner, [&] { refused += stack_->worker(owner).Release(frags.first(run), Now()); });
+    OnWorker(owner, [&] {
+      refused += stack_->worker(owner).Release(frags.first(run), Now());
+      PublishHeld(stack_->worker(owner));
+    });
     frags = frags.subspan(run);
   }
   return refused;
@@ -65,6 +68,7 @@ bool StackSession::Turn(uint32_t worker, Nanos deadline) {
     }
     const size_t signaled =
         fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, worker); });
+    PublishBetweenTurns(frames != 0);
     if (signaled != 0) return true;
   }
   if (frames != 0) return true;
@@ -83,6 +87,7 @@ uint32_t StackSession::Drive() {
   LookAfterRegions(now);
   (void)fences_.Poll([&](std::span<const Frag> frags) { (void)ReleaseAny(frags, 0); });
   const uint32_t frames = RunAll(now);
+  PublishBetweenTurns(frames != 0);
   ForgetGoneQueues();
   poll_set_.SetDeadline(frames != 0 ? now : NextDeadline(now));
   return frames;

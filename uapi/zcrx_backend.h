@@ -50,6 +50,7 @@ class ZcrxBackend final : public SocketBackend {
 
   const Region* host_region() const override { return &host_->region(); }
   Account host_account() const override { return host_->account(); }
+  HostArea* host_area() override { return host_.get(); }
   void AppendStatistics(std::vector<Statistic>* statistics) const override;
 
  private:
