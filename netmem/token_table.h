@@ -59,6 +59,8 @@ class TokenTable {
   // No token can be issued until one is returned, or ever, when the serials are used up.
   bool full() const { return held_ == capacity() || serial_ > kSerialsMax; }
   uint32_t held() const { return held_; }
+  // The bytes of the pieces that are held.
+  uint64_t held_bytes() const { return held_bytes_; }
   uint32_t capacity() const { return static_cast<uint32_t>(slots_.size()); }
   const TokenStats& stats() const { return stats_; }
   uint16_t lane() const { return static_cast<uint16_t>(lane_bits_ >> kTokenSerialBits); }
@@ -75,6 +77,7 @@ class TokenTable {
     slot->token = token;
     slot->piece.emplace(piece);
     ++held_;
+    held_bytes_ += piece.length_bytes;
     ++stats_.issued;
     return token;
   }
@@ -93,6 +96,7 @@ class TokenTable {
     if (held) [[likely]] {
       slot.token = 0;
       --held_;
+      held_bytes_ -= slot.piece->length_bytes;
       ++stats_.returned;
     } else {
       ++stats_.refused;
@@ -124,6 +128,7 @@ class TokenTable {
   uint64_t lane_bits_ = 0;
   uint64_t serial_ = 1;  // Of the next token, unless its slot is occupied.
   uint32_t held_ = 0;
+  uint64_t held_bytes_ = 0;
   uint32_t sweep_ = 0;  // Slots below it are known empty during Any().
   TokenStats stats_;
   TokenLane own_lane_;  // None where the caller chose the lane.

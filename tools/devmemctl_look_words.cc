@@ -44,9 +44,11 @@ Examples:
 )";
 
 constexpr char kStatsFooter[] =
-    R"(Page pools with what they have in flight: buffers in the NIC's ring, in sockets' queues and
-in users' hands. A zombie is a pool whose queue has left it and whose buffers somebody still holds:
-tokens that were not given back. CHANGE and EMPTY-IN need a picture before: --watch.
+    R"(First the sessions that publish what they hold, with tokens and bytes out and their share of
+what is bound; "gone" is one that was killed. Then page pools with what they have in flight: buffers
+in the NIC's ring, in sockets' queues and in users' hands. A zombie is a pool whose queue has left
+it and whose buffers somebody still holds. CHANGE and EMPTY-IN need a picture before: --watch.
+DEVMEM_STATS_DIR names another folder of sessions.
 
 Examples:
   devmemctl stats
@@ -112,7 +114,7 @@ constexpr OptionWords kStatsOptions[] = {
     {"--interval", "MS", "Between pictures, in milliseconds; 1000 if not given", SetInterval},
     {"--count", "N", "End after so many pictures", SetCount},
 };
-constexpr VerbWords kStatsVerbs[] = {{"", "Print page pools with what they have in flight",
+constexpr VerbWords kStatsVerbs[] = {{"", "Print sessions, and page pools, with what they hold",
                                       DevmemctlCommand::kStats, kStatsOptions}};
 
 constexpr OptionWords kMonitorOptions[] = {
@@ -128,7 +130,8 @@ constexpr ObjectWords kObjects[] = {
      kNetdevVerbs},
     {"napi", "What polls the queues", kNapiFooter, kNapiVerbs},
     {"page-pool", "Where buffers of receive queues come from", kPagePoolFooter, kPagePoolVerbs},
-    {"stats", "What is in flight, and who is short of buffers", kStatsFooter, kStatsVerbs},
+    {"stats", "Who holds how much, what is in flight, and who is short of buffers", kStatsFooter,
+     kStatsVerbs},
     {"monitor", "What changes at NICs, as it happens", kMonitorFooter, kMonitorVerbs},
 };
 

@@ -45,13 +45,9 @@ std::string StateText(const PagePool& pool, const PoolSample& now) {
   return absl::StrCat(IsZombie(pool) ? "zombie " : "detached ", AgeSeconds(pool, now), " s");
 }
 
-std::string Rounded(const std::optional<double>& value, absl::string_view unit) {
-  return value.has_value() ? absl::StrFormat("%.1f %s", *value, unit) : "-";
-}
-
-std::string DrainText(const std::optional<double>& bytes_per_second) {
-  if (!bytes_per_second.has_value()) return "-";
-  return absl::StrFormat("%+.1f KiB/s", -*bytes_per_second / 1024);
+std::string OwnerText(const PagePool& pool, const PoolSample& now) {
+  const auto found = now.owners.find(pool.id);
+  return found == now.owners.end() ? "-" : absl::StrCat(found->second);
 }
 
 JsonObject CountersToJson(const NamedCounters& counters) {
@@ -64,6 +60,8 @@ JsonObject PoolToJson(const PagePool& pool, const PoolSample* before, const Pool
                       const NameInterface& name) {
   JsonObject json = ToJson(pool, name);
   json.Bool("zombie", IsZombie(pool));
+  const auto owner = now.owners.find(pool.id);
+  if (owner != now.owners.end()) json.Number("owner_pid", static_cast<uint64_t>(owner->second));
   if (pool.detached_at_seconds.has_value()) json.Number("age_seconds", AgeSeconds(pool, now));
   if (before != nullptr) {
     const std::optional<double> drain = DrainBytesPerSecond(pool, *before, now);
@@ -83,34 +81,51 @@ bool IsZombie(const PagePool& pool) {
   return pool.detached_at_seconds.has_value() && pool.inflight_buffers.value_or(0) > 0;
 }
 
+double DrainBytesPerSecond(uint64_t before_bytes, uint64_t now_bytes, uint64_t nanos) {
+  const double bytes = static_cast<double>(before_bytes) - static_cast<double>(now_bytes);
+  return bytes * kNanosPerSecond / static_cast<double>(nanos);
+}
+
+std::optional<double> SecondsToEmpty(uint64_t inflight_bytes, std::optional<double> drain) {
+  if (inflight_bytes == 0) return 0;
+  if (drain.value_or(0) <= 0) return std::nullopt;
+  return static_cast<double>(inflight_bytes) / *drain;
+}
+
+std::string DrainText(const std::optional<double>& bytes_per_second) {
+  if (!bytes_per_second.has_value()) return "-";
+  return absl::StrFormat("%+.1f KiB/s", -*bytes_per_second / 1024);
+}
+
+std::string EmptyText(const std::optional<double>& seconds) {
+  return seconds.has_value() ? absl::StrFormat("%.1f s", *seconds) : "-";
+}
+
 std::optional<double> DrainBytesPerSecond(const PagePool& pool, const PoolSample& before,
                                           const PoolSample& now) {
   const PagePool* const earlier = Find(before.pools, pool.id);
   if (earlier == nullptr || now.time_ns <= before.time_ns) return std::nullopt;
-  const double bytes = static_cast<double>(earlier->inflight_bytes.value_or(0)) -
-                       static_cast<double>(pool.inflight_bytes.value_or(0));
-  return bytes * kNanosPerSecond / static_cast<double>(now.time_ns - before.time_ns);
+  return DrainBytesPerSecond(earlier->inflight_bytes.value_or(0), pool.inflight_bytes.value_or(0),
+                             now.time_ns - before.time_ns);
 }
 
 std::optional<double> SecondsToEmpty(const PagePool& pool, std::optional<double> drain) {
-  if (pool.inflight_bytes.value_or(0) == 0) return 0;
-  if (drain.value_or(0) <= 0) return std::nullopt;
-  return static_cast<double>(*pool.inflight_bytes) / *drain;
+  return SecondsToEmpty(pool.inflight_bytes.value_or(0), drain);
 }
 
 TableRows PoolStatsRows(const PoolSample* before, const PoolSample& now,
                         const NameInterface& name) {
   TableRows rows = {
-      {"POOL", "DEVICE", "MEMORY", "STATE", "INFLIGHT", "BYTES", "CHANGE", "EMPTY-IN"}};
+      {"POOL", "DEVICE", "MEMORY", "OWNER", "STATE", "INFLIGHT", "BYTES", "CHANGE", "EMPTY-IN"}};
   for (const PagePool& pool : now.pools) {
     std::optional<double> drain;
     if (before != nullptr) drain = DrainBytesPerSecond(pool, *before, now);
     const std::string owner = MemoryOwner(pool);
     rows.push_back({absl::StrCat(pool.id), pool.ifindex.has_value() ? name(*pool.ifindex) : "gone",
-                    owner.empty() ? "-" : owner, StateText(pool, now),
+                    owner.empty() ? "-" : owner, OwnerText(pool, now), StateText(pool, now),
                     absl::StrCat(pool.inflight_buffers.value_or(0)),
                     absl::StrCat(pool.inflight_bytes.value_or(0)), DrainText(drain),
-                    Rounded(SecondsToEmpty(pool, drain), "s")});
+                    EmptyText(SecondsToEmpty(pool, drain))});
   }
   return rows;
 }

@@ -6,8 +6,12 @@
 
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "tools/json_object.h"
@@ -22,10 +26,20 @@ struct PoolSample {
   std::vector<PagePool> pools;
   std::vector<PagePoolStats> counters;  // Empty where the kernel keeps none.
   std::vector<QueueStats> queues;       // Of whole devices.
+  // By a pool's id, the process that bound its memory, as far as somebody told.
+  std::map<uint64_t, pid_t> owners;
 };
 
 // A pool that was taken out of use, and waits for buffers that somebody holds.
 bool IsZombie(const PagePool& pool);
+
+// Bytes in flight that come back each second, when there were so many before: negative when more
+// are handed out. Seconds until none is in flight at that rate; nothing when they do not shrink.
+double DrainBytesPerSecond(uint64_t before_bytes, uint64_t now_bytes, uint64_t nanos);
+std::optional<double> SecondsToEmpty(uint64_t inflight_bytes, std::optional<double> drain);
+// The cells that tell them.
+std::string DrainText(const std::optional<double>& bytes_per_second);
+std::string EmptyText(const std::optional<double>& seconds);
 
 // Bytes that the pool gets back each second, from one sample to the next: negative when more are
 // handed out. Nothing without an earlier sample of it.

@@ -39,10 +39,10 @@ TEST(PoolReportTest, ADetachedPoolIsAZombieWhileBuffersAreOut) {
   EXPECT_FALSE(IsZombie(pool));
   pool.detached_at_seconds = 90;
   EXPECT_TRUE(IsZombie(pool));
-  EXPECT_EQ(PoolStatsRows(nullptr, Sample(100, {pool}), Name)[1][3], "zombie 10 s");
+  EXPECT_EQ(PoolStatsRows(nullptr, Sample(100, {pool}), Name)[1][4], "zombie 10 s");
   pool.inflight_buffers = 0;
   EXPECT_FALSE(IsZombie(pool));
-  EXPECT_EQ(PoolStatsRows(nullptr, Sample(100, {pool}), Name)[1][3], "detached 10 s");
+  EXPECT_EQ(PoolStatsRows(nullptr, Sample(100, {pool}), Name)[1][4], "detached 10 s");
 }
 
 TEST(PoolReportTest, TheTimeToEmptyComesFromTwoSamples) {
@@ -69,9 +69,19 @@ TEST(PoolReportTest, APoolThatGrowsOrIsNewHasNoTimeToEmpty) {
 TEST(PoolReportTest, TheTableShowsTheChangeBetweenPictures) {
   const PoolSample before = Sample(10, {Pool(7, 30)});
   EXPECT_EQ(FormatTable(PoolStatsRows(&before, Sample(12, {Pool(7, 10)}), Name)),
-            "POOL  DEVICE  MEMORY  STATE  INFLIGHT  BYTES  CHANGE       EMPTY-IN\n"
-            "7     eth2    -       live   10        40960  -40.0 KiB/s  1.0 s\n");
-  EXPECT_EQ(PoolStatsRows(nullptr, before, Name)[1][6], "-");
+            "POOL  DEVICE  MEMORY  OWNER  STATE  INFLIGHT  BYTES  CHANGE       EMPTY-IN\n"
+            "7     eth2    -       -      live   10        40960  -40.0 KiB/s  1.0 s\n");
+  EXPECT_EQ(PoolStatsRows(nullptr, before, Name)[1][7], "-");
+}
+
+TEST(PoolReportTest, WhoBoundAPoolsMemoryIsNamedWhereItIsKnown) {
+  PoolSample now = Sample(10, {Pool(7, 30), Pool(8, 1)});
+  now.owners = {{7, 4711}};
+  const TableRows rows = PoolStatsRows(nullptr, now, Name);
+  EXPECT_EQ(rows[1][3], "4711");
+  EXPECT_EQ(rows[2][3], "-");
+  EXPECT_NE(StatsToJson(nullptr, now, Name).ToString().find(R"("zombie":false,"owner_pid":4711})"),
+            std::string::npos);
 }
 
 TEST(PoolReportTest, OnlyDevicesThatCountDropsAreListed) {

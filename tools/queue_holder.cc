@@ -16,7 +16,6 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <sstream>
 #include <system_error>
 
 #include "absl/strings/match.h"
@@ -25,6 +24,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "provider/unique_fd.h"
+#include "uapi/stats_owner.h"
 
 namespace devmem {
 namespace {
@@ -117,20 +117,6 @@ std::vector<QueueHolder> ListHolders(absl::string_view folder) {
   std::sort(holders.begin(), holders.end(),
             [](const QueueHolder& a, const QueueHolder& b) { return a.binding < b.binding; });
   return holders;
-}
-
-uint64_t StartTicks(pid_t pid) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/stat"));
-  std::stringstream text;
-  text << file.rdbuf();
-  // The name stands in parentheses and may hold anything; the 20th word behind it is the start.
-  const std::string stat = text.str();
-  const size_t behind_name = stat.rfind(')');
-  if (behind_name == std::string::npos) return 0;
-  const std::vector<absl::string_view> words =
-      absl::StrSplit(absl::string_view(stat).substr(behind_name + 1), ' ', absl::SkipEmpty());
-  uint64_t ticks = 0;
-  return words.size() > 19 && absl::SimpleAtoi(words[19], &ticks) ? ticks : 0;
 }
 
 absl::Status EndHolder(const QueueHolder& holder) {

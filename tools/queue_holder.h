@@ -41,9 +41,6 @@ void RemoveHolder(absl::string_view folder, uint32_t binding);
 absl::StatusOr<QueueHolder> ReadHolder(absl::string_view folder, uint32_t binding);
 std::vector<QueueHolder> ListHolders(absl::string_view folder);
 
-// When a process began, in ticks since boot; 0 where there is none of that number.
-uint64_t StartTicks(pid_t pid);
-
 // Asks the process to end, and waits until it has. Errors: kNotFound when it is gone already, with
 // the file that it left behind; kPermissionDenied; kDeadlineExceeded after kHolderEndMillis.
 absl::Status EndHolder(const QueueHolder& holder);

@@ -15,6 +15,8 @@
 #include <fstream>
 #include <string>
 
+#include "uapi/stats_owner.h"
+
 namespace devmem {
 namespace {
 

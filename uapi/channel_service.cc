@@ -103,6 +103,7 @@ bool StackSession::AfterRun(Worker& worker, Nanos now) {
              [&](std::span<const Frag> frags) { ReleaseHere(frags, worker, now); }) != 0;
   // Releases and reads may have opened windows.
   worker.Flush(now);
+  PublishAfterRun(worker, any);
   const bool drained = draining_.load(std::memory_order_relaxed) && worker.drained();
   if (news || !worker.engine().changed().empty() || worker.gone() || drained) {
     worker.engine().ClearChanged();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "provider/check.h"
+#include "uapi/socket_figures.h"
 #include "uapi/tcp_socket.h"
 
 namespace devmem {
@@ -90,6 +91,7 @@ SocketQueue::Received CopyQueue::CopyIn(uint32_t bytes, std::span<Frag> frags) {
   stats_->receive_calls.Add(1);
   stats_->frags.Add(pieces);
   stats_->tokens_issued.Add(pieces);
+  Publish();
   return {.outcome = Outcome::kBytes, .frags = pieces, .bytes = bytes};
 }
 
@@ -113,6 +115,11 @@ bool CopyQueue::Release(Token token) {
   pool_->Put(*piece);
   stats_->tokens_returned.Add(1);
   return true;
+}
+
+void CopyQueue::FlushReleases() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Publish();
 }
 
 bool CopyQueue::AddSocket(int socket) {
@@ -159,6 +166,18 @@ void CopyQueue::Close(const absl::Status& why) {
 Account CopyQueue::account() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return pool_->account();
+}
+
+void CopyQueue::PublishIn(StatsRecord* record) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  record_ = record;
+  Publish();
+}
+
+void CopyQueue::Publish() {
+  if (record_ == nullptr) return;
+  record_->Write(QueueFigures(index(), pool_->account(), pool_->net_iov_bytes(), tokens_.held(),
+                              tokens_.held_bytes()));
 }
 
 }  // namespace devmem

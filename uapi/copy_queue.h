@@ -60,6 +60,7 @@ class CopyQueue final : public SocketQueue {
   Received Read(int socket, std::span<uint8_t> bytes) override;
 
   bool Release(Token token) override;
+  void FlushReleases() override;
   bool Holds(Token token) const override;
   bool AddSocket(int socket) override;
   void TakeSocket(UniqueFd socket) override;
@@ -67,6 +68,7 @@ class CopyQueue final : public SocketQueue {
   void StopPosting() override;
   void Close(const absl::Status& why) override;
   Account account() const override;
+  void PublishIn(StatsRecord* record) override;
 
  private:
   CopyQueue(uint32_t index, const MemoryProvider& memory, RegionWriter writer, SocketStats* stats,
@@ -74,6 +76,7 @@ class CopyQueue final : public SocketQueue {
 
   uint32_t RoomFor(size_t frags_max);
   Received CopyIn(uint32_t bytes, std::span<Frag> frags);
+  void Publish();
 
   const uint32_t region_id_;
   SocketStats* const stats_;
@@ -87,6 +90,7 @@ class CopyQueue final : public SocketQueue {
   std::vector<uint8_t> bounce_;
   std::array<Piece, kPostedRunsMax> pieces_{};
   std::set<int> sockets_;
+  StatsRecord* record_ = nullptr;
 };
 
 }  // namespace devmem

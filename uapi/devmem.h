@@ -109,6 +109,11 @@ struct SessionOptions {
   // Record the headers of all frames of a stack session into this pcap-ng file. Empty: no
   // recording.
   std::string record_path = {};
+  // Where the session publishes its figures for `devmemctl stats`, in a file of 16 KiB that goes
+  // with it. Empty: where DEVMEM_STATS_DIR says, else /run/devmem/sessions or
+  // $XDG_RUNTIME_DIR/devmem/sessions. "none": nowhere. A session that cannot publish works all the
+  // same; SessionInfo says why.
+  std::string statistics_folder = {};
   // Counts the stack's staging memory (2 MiB for each queue that is bound to memory which the NIC
   // cannot write) against a user's limits; empty user: whoever runs this process. Null: nothing is
   // counted.
@@ -172,6 +177,8 @@ struct SessionInfo {
   std::string steering_note;  // What was tried first, when it is not what was asked for.
   uint32_t queue_count = 0;
   uint32_t mtu_bytes = 0;
+  std::string statistics_page = {};  // The file in which its figures are published; empty: none.
+  std::string statistics_note = {};  // Why there is none.
 };
 
 // One statistic: a stable name with its unit or noun last ("payload_bytes_bounced"), monotonic

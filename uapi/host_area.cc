@@ -10,6 +10,7 @@
 #include "provider/check.h"
 #include "provider/memfd_provider.h"
 #include "uapi/limits.h"
+#include "uapi/socket_figures.h"
 
 namespace devmem {
 
@@ -52,7 +53,32 @@ bool HostArea::Release(Token token) {
   const uint32_t slot = piece->netmem.index();
   --frags_[slot];
   if (--users_[slot] == 0) free_.push_back(slot);
+  changed_ = true;
   return true;
+}
+
+void HostArea::FlushReleases() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Publish();
+}
+
+void HostArea::PublishIn(StatsRecord* record) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  record_ = record;
+  changed_ = true;
+  Publish();
+}
+
+void HostArea::Publish() {
+  if (record_ == nullptr || !changed_) return;
+  changed_ = false;
+  // A slot that is being filled counts as used here: to look at all of them would take too long.
+  Account account{.total = users_.size(), .free = free_.size()};
+  account.used = account.total - account.free;
+  StatsFigures figures =
+      QueueFigures(0, account, kHostSlotBytes, tokens_.held(), tokens_.held_bytes());
+  figures.kind = StatsKind::kHost;
+  record_->Write(figures);
 }
 
 bool HostArea::Holds(Token token) const {
@@ -85,6 +111,7 @@ uint32_t HostArea::Reserve(uint32_t tokens) {
 void HostArea::Unreserve(uint32_t tokens) {
   const std::lock_guard<std::mutex> lock(mutex_);
   reserved_ -= tokens;
+  Publish();
 }
 
 Token HostArea::Name(uint32_t slot, uint32_t offset, uint32_t bytes) {
@@ -92,6 +119,7 @@ Token HostArea::Name(uint32_t slot, uint32_t offset, uint32_t bytes) {
   --reserved_;
   ++users_[slot];
   ++frags_[slot];
+  changed_ = true;
   return tokens_.Insert(
       {.netmem = NetmemRef::Host(slot), .offset_bytes = offset, .length_bytes = bytes});
 }

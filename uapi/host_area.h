@@ -39,7 +39,11 @@ class HostArea final : public TokenOwner {
   Account account() const;
 
   bool Release(Token token) override;
+  void FlushReleases() override;
   bool Holds(Token token) const override;
+
+  // Where the area tells how it stands, from now on.
+  void PublishIn(StatsRecord* record);
 
  private:
   friend class HostRoom;
@@ -52,6 +56,7 @@ class HostArea final : public TokenOwner {
   uint32_t Reserve(uint32_t tokens);
   void Unreserve(uint32_t tokens);
   Token Name(uint32_t slot, uint32_t offset, uint32_t bytes);
+  void Publish();
   uint8_t* AddressOf(uint32_t slot) const;
 
   const std::unique_ptr<Region> region_;
@@ -63,6 +68,8 @@ class HostArea final : public TokenOwner {
   std::vector<uint32_t> users_;  // Of each slot: its frags, and the receiver that fills it.
   std::vector<uint32_t> frags_;  // Of each slot.
   std::vector<uint32_t> free_;   // Slots; the one freed last is still warm, and goes first.
+  StatsRecord* record_ = nullptr;
+  bool changed_ = false;  // Since it was published.
 };
 
 // Begin(), then Keep() for each stretch that holds received bytes, then End(). Owned and locked by

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "uapi/socket_figures.h"
+
 namespace devmem {
 
 absl::StatusOr<std::shared_ptr<KernelBinding>> KernelBinding::Create(KernelBindingSetup setup,
@@ -60,6 +62,7 @@ void KernelBinding::GiveBackPieces(uint32_t index, std::span<const KernelPiece> 
 void KernelBinding::FlushReleases() {
   const std::lock_guard<std::mutex> lock(mutex_);
   FlushLocked();
+  Publish();
 }
 
 void KernelBinding::FlushLocked() {
@@ -144,6 +147,21 @@ void KernelBinding::Close(const absl::Status& why) {
 Account KernelBinding::account() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return tokens_.account();
+}
+
+void KernelBinding::PublishIn(StatsRecord* record, uint32_t queue) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  record_ = record;
+  record_queue_ = queue;
+  Publish();
+}
+
+void KernelBinding::Publish() {
+  if (record_ == nullptr) return;
+  StatsFigures figures = QueueFigures(record_queue_, tokens_.account(), kKernelNetIovBytes,
+                                      tokens_.held(), tokens_.held_bytes());
+  figures.kernel_binding = setup_.dmabuf_id;
+  record_->Write(figures);
 }
 
 }  // namespace devmem

@@ -89,6 +89,8 @@ class KernelBinding {
   void StopPosting();
   void Close(const absl::Status& why);
   Account account() const;
+  // `queue` is the index under which the binding is told.
+  void PublishIn(StatsRecord* record, uint32_t queue);
 
  private:
   struct Socket {
@@ -123,6 +125,7 @@ class KernelBinding {
   Frag NameRun(uint32_t socket_index, const KernelTokens::Run& run);
   absl::Status CopyOut(const Message& message, std::span<uint8_t> bytes) const;
   void CountBytes(const Message& message, bool read_back);
+  void Publish();
 
   void GiveBack(const KernelTokens::Returned& returned);
   void GiveBackPieces(uint32_t index, std::span<const KernelPiece> pieces);
@@ -145,6 +148,8 @@ class KernelBinding {
   std::vector<uint32_t> returning_;               // Sockets with ids that wait to be sent back.
   std::vector<uint64_t> control_;                 // The control buffer; aligned as it must be.
   std::array<KernelPiece, kControlMessagesMax> pieces_{};
+  StatsRecord* record_ = nullptr;
+  uint32_t record_queue_ = 0;
 };
 
 }  // namespace devmem

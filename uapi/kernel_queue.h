@@ -36,6 +36,15 @@ class KernelQueue final : public SocketQueue {
   void StopPosting() override { binding_->StopPosting(); }
   void Close(const absl::Status& why) override { binding_->Close(why); }
   Account account() const override { return counts_ ? binding_->account() : Account{}; }
+  void PublishIn(StatsRecord* record) override {
+    if (counts_) {
+      binding_->PublishIn(record, index());
+    } else if (record != nullptr) {
+      // The binding's figures are told by the queue that counts.
+      record->Write(
+          {.kind = StatsKind::kQueue, .queue = index(), .kernel_binding = binding_->dmabuf_id()});
+    }
+  }
 
  private:
   const bool counts_;

@@ -45,6 +45,7 @@ Received KernelBinding::Receive(int socket, std::span<Frag> frags) {
   CountBytes(message, false);
   shared_.stats->frags.Add(count);
   shared_.stats->tokens_issued.Add(count);
+  Publish();
   return {.outcome = Outcome::kBytes, .frags = count, .bytes = message.bytes};
 }
 

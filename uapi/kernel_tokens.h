@@ -53,6 +53,7 @@ class KernelTokens {
   uint32_t room() const { return capacity_ - ids_runs_; }
   uint16_t lane() const { return tokens_.lane(); }
   uint32_t held() const { return tokens_.held(); }
+  uint64_t held_bytes() const { return tokens_.held_bytes(); }
   bool Holds(Token token) const { return tokens_.Find(token) != nullptr; }
   // In net_iovs.
   uint32_t used() const { return used_; }

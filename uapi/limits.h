@@ -47,6 +47,25 @@ inline constexpr uint32_t kZcrxHostRefusalsMax = 3;
 // How long a queue may need to become ordinary again after its ring was closed, in milliseconds.
 inline constexpr uint32_t kZcrxUnbindMilliseconds = 5000;
 
+// The file in which a session publishes its figures: a header, and a record of 192 bytes for each
+// queue, the session and its host region. 84 are more than 64 queues need.
+inline constexpr uint32_t kStatsRecordsMax = 84;
+inline constexpr uint32_t kStatsPageBytes = 16u << 10;
+
+// Files of one folder that are looked at: the folder may be everybody's.
+inline constexpr uint32_t kStatsFilesMax = 4096;
+
+// Further looks at records of a page that were just being written, before they are taken as they
+// are: their writer may have died.
+inline constexpr uint32_t kStatsLooksMax = 64;
+
+// Turns of a busy worker between two times that its figures are published. Before it sleeps they
+// always are.
+inline constexpr uint32_t kStatsTurnsPerLook = 64;
+
+// What is read of the kernel's list of locks.
+inline constexpr uint32_t kLockListBytesMax = 1u << 20;
+
 static_assert(kZcrxCreditBytesMin <= kZcrxCreditBytesMax);
 static_assert(kHostSlotBytes >= 2 * kKernelReceiveBytesMax);
 static_assert(kControlMessagesMax >= kKernelReceiveBytesMax / kKernelNetIovBytes);

@@ -38,6 +38,7 @@ class NicBackend : public SocketBackend {
 
   const Region* host_region() const override { return &host_->region(); }
   Account host_account() const override { return host_->account(); }
+  HostArea* host_area() override { return host_.get(); }
 
  protected:
   // What each is made of.

@@ -29,6 +29,7 @@ class SteeringRule {
 };
 using RuleHold = std::shared_ptr<SteeringRule>;  // Null: nothing was needed.
 
+class HostArea;
 class SocketCore;
 
 class SocketBackend {
@@ -72,6 +73,8 @@ class SocketBackend {
   // The region of frags that did not land in a bound one; nullptr where there are never any.
   virtual const Region* host_region() const { return nullptr; }
   virtual Account host_account() const { return Account{}; }
+  // Where that region tells how it stands.
+  virtual HostArea* host_area() { return nullptr; }
   virtual void AppendStatistics(std::vector<Statistic>* /*statistics*/) const {}
 };
 

@@ -28,6 +28,7 @@ absl::Status DeadlineExceeded(absl::string_view what) {
 absl::StatusOr<std::unique_ptr<Connection>> SocketConnection::Create(
     SocketCore* core, UniqueFd socket, std::shared_ptr<SocketQueue> queue, RuleHold rule) {
   if (queue != nullptr && !queue->AddSocket(socket.get())) {
+    core->stats().connections_gone.Add(1);
     return absl::UnavailableError("the binding of this connection was unbound; bind again");
   }
   // Requests are small and answered at once: no waiting for more to send (RFC 1122
@@ -48,12 +49,15 @@ SocketConnection::SocketConnection(SocketCore* core, UniqueFd socket,
       remote_(RemoteEndpoint(socket_.get())),
       watched_(queue_ == nullptr || queue_->fd() < 0) {
   if (watched_) core_->Watch(socket_.get());
+  core_->PublishCounts();
 }
 
 // close(2) sends a FIN, or a RST when received bytes were not read: what the interface promises.
 SocketConnection::~SocketConnection() {
   if (watched_) core_->Unwatch(socket_.get());
   if (queue_ != nullptr) queue_->TakeSocket(std::move(socket_));
+  core_->stats().connections_gone.Add(1);
+  core_->PublishCounts();
 }
 
 absl::StatusOr<size_t> SocketConnection::Recv(std::span<Frag> frags, Nanos deadline) {

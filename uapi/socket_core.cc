@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "provider/posix_error.h"
+#include "uapi/host_area.h"
 
 namespace devmem {
 namespace {
@@ -95,6 +96,9 @@ absl::StatusOr<BindingId> SocketCore::Bind(const Region& region, const BindOptio
 // A binding's queues can be found by their tokens from here on, and wake the session.
 void SocketCore::List(BindingId id, Bound bound) {
   for (const auto& queue : bound.queues) {
+    StatsRecord* const record = stats_page_ != nullptr ? stats_page_->Take() : nullptr;
+    bound.records.push_back(record);
+    queue->PublishIn(record);
     by_lane_[queue->lane()] = queue.get();
     if (queue->fd() >= 0) ChangeEpoll(epoll_.get(), EPOLL_CTL_ADD, queue->fd());
   }
@@ -126,7 +130,11 @@ absl::Status SocketCore::UnbindLocked(BindingId id, const absl::Status& why) {
   for (const auto& queue : found->second.queues) {
     if (queue->fd() >= 0) ChangeEpoll(epoll_.get(), EPOLL_CTL_DEL, queue->fd());
     queue->Close(why);
+    queue->PublishIn(nullptr);
     by_lane_.erase(queue->lane());
+  }
+  for (StatsRecord* const record : found->second.records) {
+    if (record != nullptr) stats_page_->GiveBack(record);
   }
   backend_->EndBinding(id);
   bound_.erase(found);
@@ -224,8 +232,9 @@ absl::Status SocketCore::Release(std::span<const Frag> frags) {
   }
   if (last != nullptr) last->FlushReleases();
   Rearm();
-  if (refused == 0) return absl::OkStatus();
   stats_.tokens_refused.Add(refused);
+  PublishCountsLocked();
+  if (refused == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(refused, " of ", frags.size(),
                    " frags name nothing that this session holds: unknown, of another session, or "
@@ -251,6 +260,7 @@ uint32_t SocketCore::Drive() {
   for (const auto& [id, bound] : bound_) {
     for (const auto& queue : bound.queues) events += queue->Drive();
   }
+  PublishCountsLocked();
   return events;
 }
 
@@ -278,6 +288,11 @@ bool SocketCore::Wait(int readable, Nanos deadline) {
   LookAfterRegions();
   if (AskFences()) return true;
   const Nanos now = clock_->Now();
+  {
+    // Whoever has the lock publishes as well; nobody waits for that here.
+    const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (lock.owns_lock()) PublishCountsLocked();
+  }
   if (deadline <= now) return false;
   std::vector<int> fds{readable, region_news_.fd()};
   // A region that drains wakes nobody.
@@ -287,6 +302,34 @@ bool SocketCore::Wait(int readable, Nanos deadline) {
   LookAfterRegions();
   AskFences();
   return true;
+}
+
+void SocketCore::StartPublishing(std::unique_ptr<StatsPage> page) {
+  stats_page_ = std::move(page);
+  if (stats_page_ == nullptr) return;
+  counts_record_ = stats_page_->Take();
+  PublishCounts();
+  if (HostArea* const host = backend_->host_area()) host->PublishIn(stats_page_->Take());
+}
+
+void SocketCore::PublishCounts() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  PublishCountsLocked();
+}
+
+void SocketCore::PublishCountsLocked() {
+  if (counts_record_ == nullptr) return;
+  const uint64_t gone = stats_.connections_gone.value();
+  const uint64_t begun = stats_.connections_accepted.value() + stats_.connections_opened.value();
+  counts_record_->Write({.kind = StatsKind::kSession,
+                         .tokens_issued = stats_.tokens_issued.value(),
+                         .tokens_returned = stats_.tokens_returned.value(),
+                         .tokens_refused = stats_.tokens_refused.value(),
+                         .connections = begun - gone,
+                         .connections_total = begun,
+                         .payload_bytes = stats_.payload_bytes.value(),
+                         .bounced_bytes = stats_.bounced_bytes.value(),
+                         .starved = stats_.receive_starved.value()});
 }
 
 bool SocketCore::WaitForRelease(Nanos deadline) {

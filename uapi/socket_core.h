@@ -35,6 +35,7 @@
 #include "uapi/socket_backend.h"
 #include "uapi/socket_queue.h"
 #include "uapi/socket_stats.h"
+#include "uapi/stats_page.h"
 
 namespace devmem {
 
@@ -83,6 +84,11 @@ class SocketCore {
   // Whether nobody is left who could release something while the caller waits.
   bool NothingWillBeReleased() const;
 
+  // Publishes the session's figures from now on, before anything is bound. The page may be null.
+  void StartPublishing(std::unique_ptr<StatsPage> page);
+  // What is counted for all queues together has changed; queues tell of themselves.
+  void PublishCounts();
+
   // One turn of the queues that have a descriptor. Returns how many events were handled.
   uint32_t Drive();
 
@@ -95,6 +101,7 @@ class SocketCore {
   struct Bound {
     std::unique_ptr<Attachment> attachment;
     std::vector<std::shared_ptr<SocketQueue>> queues;  // In the order of the binding's.
+    std::vector<StatsRecord*> records = {};            // Of the queues; null: not published.
   };
 
   SocketCore(Clock* clock, Threading threading, std::unique_ptr<SocketBackend> backend,
@@ -106,9 +113,12 @@ class SocketCore {
   static Account AccountLocked(const Bound& bound);
   TokenOwner* OwnerOfLane(uint16_t lane) const;
   void Rearm();
+  void PublishCountsLocked();
 
   Clock* const clock_;
   const Threading threading_;
+  std::unique_ptr<StatsPage> stats_page_;  // Null: nothing is published. Outlives who writes it.
+  StatsRecord* counts_record_ = nullptr;   // Written under mutex_.
   const UniqueFd epoll_;
   SocketStats stats_;
   const std::unique_ptr<SocketBackend> backend_;

@@ -16,6 +16,7 @@
 #include "netmem/frag.h"
 #include "netmem/token_table.h"
 #include "provider/unique_fd.h"
+#include "uapi/stats_layout.h"
 
 namespace devmem {
 
@@ -88,6 +89,10 @@ class SocketQueue : public TokenOwner {
   virtual void Close(const absl::Status& why) = 0;
 
   virtual Account account() const = 0;
+
+  // Where it tells how it stands, from now on: after each batch of frags that went out or came
+  // back. Before its first connection, and with null once it is closed.
+  virtual void PublishIn(StatsRecord* record) = 0;
 
  protected:
   SocketQueue(uint32_t index, uint16_t lane) : index_(index), lane_(lane) {}

@@ -20,8 +20,8 @@ bool IsUnspecified(const IpAddress& address) {
 
 class SocketSession final : public Session {
  public:
-  explicit SocketSession(std::unique_ptr<SocketCore> core)
-      : core_(std::move(core)), info_(core_->backend().info()) {}
+  SocketSession(std::unique_ptr<SocketCore> core, SessionInfo info)
+      : core_(std::move(core)), info_(std::move(info)) {}
 
   absl::StatusOr<BindingId> Bind(const Region& region, const BindOptions& options) override {
     return core_->Bind(region, options);
@@ -178,7 +178,16 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSocketSession(const SessionOptions&
   absl::StatusOr<std::unique_ptr<SocketCore>> core =
       SocketCore::Create(clock, options.threading, std::move(backend));
   if (!core.ok()) return core.status();
-  return std::make_unique<SocketSession>(*std::move(core));
+  SessionInfo info = (*core)->backend().info();
+  absl::StatusOr<std::unique_ptr<StatsPage>> page =
+      StatsPage::Create(options.statistics_folder, ToString(info.backend), info.device);
+  if (page.ok()) {
+    info.statistics_page = (*page)->path();
+    (*core)->StartPublishing(*std::move(page));
+  } else {
+    info.statistics_note = std::string(page.status().message());
+  }
+  return std::make_unique<SocketSession>(*std::move(core), std::move(info));
 }
 
 }  // namespace devmem

@@ -35,6 +35,7 @@ struct SocketStats {
   SharedCounter tokens_refused;  // Unknown, foreign, stale and repeated returns.
   SharedCounter connections_accepted;
   SharedCounter connections_opened;
+  SharedCounter connections_gone;  // Of both.
 };
 
 }  // namespace devmem

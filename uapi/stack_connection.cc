@@ -91,6 +91,7 @@ StackConnection::~StackConnection() {
   const Nanos now = session_->Now();
   worker().engine().Detach(tcp(), now);
   worker().Flush(now);
+  session_->Publish(worker());
 }
 
 Worker& StackConnection::worker() const { return session_->stack().worker(handle_.worker); }
@@ -108,7 +109,10 @@ absl::StatusOr<size_t> StackConnection::Recv(std::span<Frag> frags, Nanos deadli
     TcpConnection& connection = tcp();
     if (connection.bound) {
       const size_t taken = worker().TakeFrags(connection, frags, session_->Now());
-      if (taken != 0) return taken;
+      if (taken != 0) {
+        session_->PublishHeld(worker());
+        return taken;
+      }
       if (worker().tokens_full() && !connection.receiver.in_order().empty()) {
         return TokensExhausted(handle_.worker);
       }

@@ -23,6 +23,7 @@
 #include "uapi/fence_list.h"
 #include "uapi/flow_rule_book.h"
 #include "uapi/poll_set.h"
+#include "uapi/stats_page.h"
 
 namespace devmem {
 
@@ -85,13 +86,28 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   // carries back was taken.
   bool LacksTokens(const std::shared_ptr<Channel>& channel);
   void Wake(uint32_t worker) override { threads_[worker]->Wake(); }
+  // Tell the statistics page how a worker stands, all of it or only what the user holds; by whoever
+  // runs the worker.
+  void Publish(const Worker& worker);
+  void PublishHeld(const Worker& worker);
 
  private:
+  struct Published {
+    StatsRecord* record = nullptr;  // Null: not published.
+    uint32_t turns = 0;             // Busy ones; threaded.
+    uint64_t frames = 0;            // At the last turn; threaded.
+  };
+
   StackSession() = default;
 
   absl::Status SetUp(const SessionOptions& options, absl::string_view why);
   absl::Status SetUpNic(const SessionOptions& options);
   absl::Status StartThreads();
+  void StartPublishing(const SessionOptions& options);
+  void PublishAll();
+  // Inline, in the slow part of a turn; and threaded, after each turn.
+  void PublishBetweenTurns(bool busy);
+  void PublishAfterRun(const Worker& worker, bool busy);
   uint32_t RunAll(Nanos now);
   Nanos NextDeadline(Nanos now) const;
   void ForgetGoneQueues();
@@ -105,7 +121,10 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   bool AfterRun(Worker& worker, Nanos now) override;
   Nanos NextCall(const Worker& worker, Nanos now) override;
 
-  // Declared so that what uses a thing goes before it: threads first, the NIC last.
+  // Declared so that what uses a thing goes before it: threads first, the NIC last, and behind it
+  // only the page that everybody tells.
+  std::unique_ptr<StatsPage> stats_page_;
+  std::vector<Published> published_;  // Per worker.
   std::unique_ptr<PcapngRecorder> recorder_;
   std::unique_ptr<Netdev> owned_nic_;
   Netdev* nic_ = nullptr;
@@ -125,6 +144,9 @@ class StackSession final : public Session, private WorkerThread::Owner, private 
   // Of the queues, -1 where the device is gone; then that of region_news_.
   std::vector<int> fds_;
   uint32_t turn_ = 0;
+  // Of the page: busy looks since it was last told all, and turn_ then. Inline.
+  uint32_t busy_looks_ = 0;
+  uint32_t published_turn_ = 0;
   // Per worker; touched by its thread only, once it runs.
   std::vector<std::vector<std::shared_ptr<Channel>>> channels_;
   std::vector<std::unique_ptr<FenceList>>

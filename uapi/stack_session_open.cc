@@ -121,6 +121,7 @@ absl::Status StackSession::SetUp(const SessionOptions& options, absl::string_vie
     recorder_ = *std::move(recorder);
     nic_->SetRecorder(recorder_.get());
   }
+  StartPublishing(options);
   for (uint32_t i = 0; i < stack_->worker_count(); ++i) fds_.push_back(stack_->worker(i).fd());
   if (options.threading == Threading::kThread) return StartThreads();
   // A NIC in memory has nothing to wait for, and its session no descriptor.

@@ -13,6 +13,7 @@
 #include "netmem/limits.h"
 #include "provider/posix_error.h"
 #include "uapi/limits.h"
+#include "uapi/socket_figures.h"
 #include "uapi/tcp_socket.h"
 
 namespace devmem {
@@ -116,6 +117,7 @@ SocketQueue::Received ZcrxQueue::TakeFrags(ZcrxReceiver::Flow& flow, std::span<F
   }
   shared_.stats->frags.Add(received.frags);
   shared_.stats->tokens_issued.Add(received.frags);
+  Publish();
   return received;
 }
 
@@ -218,6 +220,7 @@ bool ZcrxQueue::Release(Token token) {
 
 void ZcrxQueue::FlushReleases() {
   if (receiver_ != nullptr) receiver_->Refill();
+  Publish();
 }
 
 bool ZcrxQueue::Holds(Token token) const { return tokens_.Find(token) != nullptr; }
@@ -254,6 +257,17 @@ Account ZcrxQueue::account() const {
   Account account;
   account.total = account.free = setup_.chunk_count;
   return account;
+}
+
+void ZcrxQueue::PublishIn(StatsRecord* record) {
+  record_ = record;
+  Publish();
+}
+
+void ZcrxQueue::Publish() {
+  if (record_ == nullptr) return;
+  record_->Write(
+      QueueFigures(index(), account(), setup_.chunk_bytes, tokens_.held(), tokens_.held_bytes()));
 }
 
 }  // namespace devmem

@@ -75,6 +75,7 @@ class ZcrxQueue final : public SocketQueue {
   void StopPosting() override;
   void Close(const absl::Status& why) override;
   Account account() const override;
+  void PublishIn(StatsRecord* record) override;
 
  private:
   ZcrxQueue(ZcrxQueueSetup setup, const ZcrxShared& shared, TokenTable tokens,
@@ -87,6 +88,7 @@ class ZcrxQueue final : public SocketQueue {
   std::optional<Received> ReceiveHost(ZcrxReceiver::Flow& flow, std::span<Frag> frags);
   std::optional<Received> ReadHost(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes);
   absl::StatusOr<uint64_t> CopyOut(ZcrxReceiver::Flow& flow, std::span<uint8_t> bytes);
+  void Publish();
 
   const ZcrxQueueSetup setup_;
   const ZcrxShared shared_;
@@ -94,6 +96,7 @@ class ZcrxQueue final : public SocketQueue {
   HostRoom room_;
   std::unique_ptr<ZcrxReceiver> receiver_;  // Null once closed.
   absl::Status why_closed_;
+  StatsRecord* record_ = nullptr;
 };
 
 }  // namespace devmem

@@ -140,6 +140,8 @@ class Worker final : public SegmentSink {
   bool Holds(Token token) const { return tokens_.has_value() && tokens_->Find(token) != nullptr; }
   bool tokens_full() const { return tokens_.has_value() && tokens_->full(); }
   uint32_t tokens_held() const { return tokens_.has_value() ? tokens_->held() : 0; }
+  // The bytes of the frags that they name.
+  uint64_t held_bytes() const { return tokens_.has_value() ? tokens_->held_bytes() : 0; }
 
   // SegmentSink: a segment of ours becomes a frame.
   void Emit(const OutSegment& segment) override;
