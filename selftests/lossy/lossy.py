@@ -98,7 +98,9 @@ class Course:
             self.seed, *self.relay_options, stdout=subprocess.PIPE)
 
     def configure(self, namespace, device, address):
-        namespace.run("ip", "address", "add", f"{address}/{self.prefix}", "dev", device)
+        # Nobody has to look for a second owner of an IPv6 address.
+        nodad = ("nodad",) if self.family == 6 else ()
+        namespace.run("ip", "address", "add", f"{address}/{self.prefix}", "dev", device, *nodad)
         namespace.run("ip", "link", "set", device, "up")
 
     @staticmethod

@@ -42,6 +42,10 @@ ssize_t ReadParts(int fd, VnetFields& fields, std::span<uint8_t> frame) {
   return ::readv(fd, parts.data(), parts.size());
 }
 
+// Whether a frame found no device, or one that is down: as on a cable that leads nowhere. A TAP
+// says EIO, a packet socket the others.
+bool IsAway(int err) { return err == ENXIO || err == ENODEV || err == ENETDOWN || err == EIO; }
+
 }  // namespace
 
 bool CompleteChecksum(std::span<uint8_t> frame, uint16_t start, uint16_t offset) {
@@ -108,7 +112,7 @@ void PacketPort::Send(const Frame& frame) {
   VnetFields nothing_said;
   std::array<iovec, 2> parts{iovec{&nothing_said, sizeof(nothing_said)},
                              iovec{const_cast<uint8_t*>(frame.data()), frame.size()}};
-  if (::writev(fd_.get(), parts.data(), parts.size()) < 0) ++unsent_;
+  if (::writev(fd_.get(), parts.data(), parts.size()) < 0 && !IsAway(errno)) ++unsent_;
 }
 
 }  // namespace devmem::lossy

@@ -45,7 +45,8 @@ class PacketPort {
   // checksum outside of the frame) are skipped and counted.
   bool Receive(Frame& frame);
 
-  // Sends at once. A frame that the device has no room for is dropped and counted.
+  // Sends at once. A frame that the device has no room for is dropped and counted. One that finds
+  // no device any more is not: a receiver may end while its peer still asks for an answer.
   void Send(const Frame& frame);
 
   uint64_t refused() const { return refused_; }
