@@ -127,7 +127,7 @@ class EngineFuzz {
       case 11: UserSends(number); return;
       case 12: UserCloses(number); return;
       case 13: Connect(number); return;
-      case 14: InOrder(number); return;
+      case 14: (step & 0x80) != 0 ? MergedRun(number) : InOrder(number); return;
       case 15: Rarely(); return;
     }
   }
@@ -211,13 +211,46 @@ class EngineFuzz {
   void InOrder(uint32_t number) {
     const TcpConnection* connection = Existing(number);
     if (connection == nullptr) return;
-    Segment segment{.flow = Flow(number), .flags = kTcpAck, .window = 5000};
-    segment.seq = connection->receiver.rcv_nxt();
-    segment.ack = connection->sender.snd_max();
-    if (connection->timestamps.enabled) {
-      segment.options.timestamps = TcpTimestamps{connection->timestamps.ts_recent, 0};
-    }
+    Segment segment = NextOf(*connection);
     Deliver(segment, input_.Byte() * 40u, true);
+  }
+  static Segment NextOf(const TcpConnection& connection) {
+    Segment segment{.flow = connection.flow, .flags = kTcpAck, .window = 5000};
+    segment.seq = connection.receiver.rcv_nxt();
+    segment.ack = connection.sender.snd_max();
+    if (connection.timestamps.enabled) {
+      segment.options.timestamps = TcpTimestamps{connection.timestamps.ts_recent, 0};
+    }
+    return segment;
+  }
+
+  // Several frames that the stack took together, in order or nearly; what the engine does not take
+  // as a run comes by itself.
+  void MergedRun(uint32_t number) {
+    const TcpConnection* connection = Existing(number);
+    if (connection == nullptr) return;
+    Segment segment = NextOf(*connection);
+    const uint8_t shape = input_.Byte();
+    segment.segment_count = 1 + shape % 8;
+    if ((shape & 8) != 0) segment.seq = NearSeq(connection);
+    if ((shape & 16) != 0) segment.ack = NearAck(connection);
+    if ((shape & 32) != 0 && connection->timestamps.enabled) {
+      segment.options.timestamps->value += input_.Byte() - 16u;
+    }
+    h_.AddPayload(&segment, 1 + input_.Byte() * 40u, connection->bound && attached_);
+    const SegmentRun run{.seq = segment.seq,
+                         .ack = segment.ack,
+                         .payload_bytes = segment.payload_bytes,
+                         .window = segment.window,
+                         .segment_count = segment.segment_count,
+                         .frame_count = segment.segment_count,
+                         .has_timestamp = segment.options.timestamps.has_value(),
+                         .timestamp = segment.options.timestamps.value_or(TcpTimestamps()).value,
+                         .pieces = segment.pieces};
+    const bool is_whole = !segment.cut && segment.payload_bytes != 0;
+    if (is_whole && h_.engine->InputRun(segment.flow, h_.engine->HashOf(segment.flow), run, h_.now))
+      return;
+    h_.Input(segment);
   }
 
   void Accept() {
