@@ -222,13 +222,19 @@ void SocketCore::AddLane(uint16_t lane, TokenOwner* owner) {
 
 absl::Status SocketCore::Release(std::span<const Frag> frags) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  const TokenOwner* const host = backend_->host_area();
   size_t refused = 0;
   TokenOwner* last = nullptr;
   for (const Frag& frag : frags) {
     TokenOwner* const owner = OwnerOfLane(TokenTable::LaneOf(frag.token));
     if (owner != last && last != nullptr) last->FlushReleases();
     last = owner;
-    if (owner == nullptr || !owner->Release(frag.token)) ++refused;
+    if (owner == nullptr || !owner->Release(frag.token)) {
+      ++refused;
+    } else if (owner == host) {
+      // Queues count their own.
+      stats_.tokens_returned.Add(1);
+    }
   }
   if (last != nullptr) last->FlushReleases();
   Rearm();

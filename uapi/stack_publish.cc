@@ -27,7 +27,7 @@ StatsFigures FiguresOf(const Worker& worker) {
       .tokens_refused = tokens.refused,
       .connections = worker.engine().connection_count(),
       .connections_total = engine.opened_active + engine.opened_passive,
-      .payload_bytes = queue.payload_bytes,
+      .payload_bytes = engine.payload_bytes_in,
       .bounced_bytes = queue.payload_bytes_bounced + staging.bytes,
       .drop_pool_empty =
           queue.drop_pool_empty + worker.handed_stats().drop_pool_empty + staging.drop_pool_empty,

@@ -49,7 +49,7 @@ struct StatsFigures {
   uint64_t tokens_refused = 0;  // Returns that named nothing.
   uint64_t connections = 0;     // At this moment.
   uint64_t connections_total = 0;
-  uint64_t payload_bytes = 0;  // Received.
+  uint64_t payload_bytes = 0;  // Received by connections.
   uint64_t bounced_bytes = 0;  // Of these: by way of host memory.
   uint64_t drop_pool_empty = 0;
   uint64_t drop_other = 0;  // Frames that are damaged, or whose memory was revoked.

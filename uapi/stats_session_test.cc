@@ -96,7 +96,8 @@ TEST_F(StatsSessionTest, PiecesThatNobodyTookAreUsedAndNotHeld) {
   const StatsFigures bound = QueueOf(ReadOnly(), 1);
   EXPECT_EQ(bound.payload_bytes, 100'000u);
   EXPECT_EQ(bound.tokens_held, 0u);
-  EXPECT_GE(bound.net_iovs_used * bound.net_iov_bytes, 100'000u);
+  // The net_iov that is being filled counts as open.
+  EXPECT_EQ(bound.net_iovs_used, 100'000u / bound.net_iov_bytes);
   world.StopTasks();
 }
 
