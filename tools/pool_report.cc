@@ -94,7 +94,7 @@ std::optional<double> SecondsToEmpty(uint64_t inflight_bytes, std::optional<doub
 
 std::string DrainText(const std::optional<double>& bytes_per_second) {
   if (!bytes_per_second.has_value()) return "-";
-  return absl::StrFormat("%+.1f KiB/s", -*bytes_per_second / 1024);
+  return absl::StrFormat("%+.1f KiB/s", (0 - *bytes_per_second) / 1024);
 }
 
 std::string EmptyText(const std::optional<double>& seconds) {
