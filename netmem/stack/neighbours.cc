@@ -27,21 +27,26 @@ Neighbours::Entry& Neighbours::EntryFor(const IpAddress& address) {
   *oldest = Entry();
   oldest->address = address;
   oldest->age = ++age_;
+  ++version_;
   return *oldest;
 }
 
 void Neighbours::Learn(const IpAddress& address, const MacAddress& mac) {
-  Entry& entry = EntryFor(address);
+  Set(EntryFor(address), mac);
+}
+
+void Neighbours::Set(Entry& entry, const MacAddress& mac) {
+  if (entry.known && entry.mac == mac) return;
   entry.mac = mac;
   entry.known = true;
+  ++version_;
 }
 
 bool Neighbours::Hear(const IpAddress& address, const MacAddress& mac, bool overrides) {
   Entry* entry = EntryOf(address);
   if (entry == nullptr) return false;
   if (entry->known && !overrides && entry->mac != mac) return false;
-  entry->mac = mac;
-  entry->known = true;
+  Set(*entry, mac);
   return true;
 }
 

@@ -36,6 +36,10 @@ class Neighbours {
     return nullptr;
   }
 
+  // Changes with every entry: while it stays, an answer of Find() that was remembered is still
+  // right, and to ask again would not have made its neighbour younger than any other.
+  uint64_t version() const { return version_; }
+
   // What the neighbour itself said when it wanted something of us.
   void Learn(const IpAddress& address, const MacAddress& mac);
   // What an answer says, which anybody can send: taken only for a neighbour that was asked for or
@@ -73,9 +77,11 @@ class Neighbours {
   }
   Entry* EntryOf(const IpAddress& address);
   Entry& EntryFor(const IpAddress& address);
+  void Set(Entry& entry, const MacAddress& mac);
 
   std::vector<Entry> entries_;
   uint64_t age_ = 0;
+  uint64_t version_ = 1;
   std::array<Parked, kParkedFrames> parked_{};
   uint32_t next_parked_ = 0;
 };

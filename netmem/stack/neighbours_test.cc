@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace devmem {
@@ -55,6 +56,28 @@ TEST(NeighboursTest, AFloodOfNewNeighboursPushesOutOldOnesButNotOneInUse) {
   }
   EXPECT_EQ(*neighbours.Find(Host(1)), MacOf(1));
   EXPECT_EQ(neighbours.Find(Host(2)), nullptr);
+}
+
+// Who remembers an answer asks again when the version has moved, and only then.
+TEST(NeighboursTest, TheVersionMovesWithWhateverAnAnswerCouldChange) {
+  Neighbours neighbours;
+  uint64_t version = neighbours.version();
+  const auto moved = [&] { return std::exchange(version, neighbours.version()) != version; };
+  neighbours.Learn(Host(1), MacOf(1));
+  EXPECT_TRUE(moved()) << "a new neighbour, who may have pushed out another";
+  neighbours.Learn(Host(1), MacOf(1));
+  (void)neighbours.Find(Host(1));
+  (void)neighbours.Hear(Host(9), MacOf(9), true);
+  (void)neighbours.Hear(Host(1), MacOf(3), false);
+  EXPECT_FALSE(moved()) << "nothing new was said";
+  neighbours.Learn(Host(1), MacOf(2));
+  EXPECT_TRUE(moved()) << "another station";
+  (void)neighbours.Hear(Host(1), MacOf(3), true);
+  EXPECT_TRUE(moved()) << "another station, by an answer";
+  EXPECT_TRUE(neighbours.MayAsk(Host(5), 0));
+  EXPECT_TRUE(moved()) << "an entry for one who is asked for";
+  (void)neighbours.Hear(Host(5), MacOf(5), false);
+  EXPECT_TRUE(moved()) << "his answer";
 }
 
 TEST(NeighboursTest, AsksForANeighbourAtMostOnceASecond) {

@@ -174,6 +174,11 @@ class Worker final : public SegmentSink {
   bool StartRun(const RxDescriptor& frame);
   bool ExtendRun(const RxDescriptor& first, const RxDescriptor& frame);
   void FillSegment(const RxDescriptor& frame);
+  struct PendingAck {
+    uint16_t bytes;
+    std::array<uint8_t, kAckFrameBytesMax> frame;
+  };
+  [[gnu::noinline]] bool BuildAck(const AckFields& ack, PendingAck& pending);
   void SendAcks();
   void Handle(const RxDescriptor& frame, Nanos now);
   // `visited`: workers that had this frame before and did not know it.
@@ -228,10 +233,6 @@ class Worker final : public SegmentSink {
   SegmentRun run_;
   TcpFrameSpec tx_spec_;
   // Acknowledgments of this turn that are built and not sent; every other frame waits for them.
-  struct PendingAck {
-    uint16_t bytes;
-    std::array<uint8_t, kAckFrameBytesMax> frame;
-  };
   std::array<PendingAck, 16> acks_;
   std::array<AckTemplate, kAckTemplates> ack_templates_;  // By the low bits of the peer's address.
   uint32_t ack_count_ = 0;

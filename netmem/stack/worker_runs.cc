@@ -125,20 +125,25 @@ uint32_t Worker::HandleRun(uint32_t first, Nanos now) {
 // Built here and sent when the batch is full or the turn ends: a device that copies a frame right
 // after it was written in parts waits for the parts.
 void Worker::EmitAck(const AckFields& ack) {
-  const MacAddress* const mac = neighbours_.Find(ack.flow->remote);
-  if (mac == nullptr) [[unlikely]] {
+  AckTemplate& head = ack_templates_[ack.flow->remote.low() % kAckTemplates];
+  PendingAck& pending = acks_[ack_count_];
+  if (head.Fits(neighbours_.version(), ack)) [[likely]] {
+    pending.bytes = static_cast<uint16_t>(head.Build(ack, pending.frame));
+  } else if (!BuildAck(ack, pending)) {
     SegmentSink::EmitAck(ack);  // By the long way, which asks for the neighbour or the gateway.
     return;
   }
-  PendingAck& pending = acks_[ack_count_++];
+  if (++ack_count_ == acks_.size()) SendAcks();
+}
+
+// False: where the peer is reached is not known.
+bool Worker::BuildAck(const AckFields& ack, PendingAck& pending) {
+  const MacAddress* const mac = neighbours_.Find(ack.flow->remote);
+  if (mac == nullptr) return false;
+  pending.bytes = static_cast<uint16_t>(BuildAckFrame(mac_, *mac, ack, pending.frame));
   AckTemplate& head = ack_templates_[ack.flow->remote.low() % kAckTemplates];
-  if (head.Fits(*mac, ack)) [[likely]] {
-    pending.bytes = static_cast<uint16_t>(head.Build(ack, pending.frame));
-  } else {
-    pending.bytes = static_cast<uint16_t>(BuildAckFrame(mac_, *mac, ack, pending.frame));
-    head.Learn(*mac, ack, pending.frame);
-  }
-  if (ack_count_ == acks_.size()) SendAcks();
+  head.Learn(neighbours_.version(), ack, pending.frame);
+  return true;
 }
 
 void Worker::SendAcks() {

@@ -15,7 +15,8 @@
 //   reset.cc      segments for nobody, RST both ways               3.10.7.1, RFC 5961
 //   icmp_error.cc ICMP about a segment of ours                     RFC 5927, RFC 1191, RFC 8201
 //   closing.cc    FIN both ways, TIME-WAIT, end of a connection    3.6, RFC 1337, RFC 6191
-//   output.cc     what goes out: data, ACKs, windows               3.8
+//   output.cc     what goes out: data, and ACKs by policy          3.8
+//   acknowledgment.cc  what segments say of what was received    3.8.6
 //   timers.cc     what happens when time passes                    3.10.8, RFC 6298
 //
 // One turn of the owner looks like this: Input() for each segment of a batch, Flush() once, and
@@ -306,20 +307,23 @@ class TcpEngine {
   void Output(TcpConnection& connection);
   [[gnu::noinline]] void SendData(TcpConnection& connection);
   void SendPlanned(TcpConnection& connection, const SendPlan& plan);
+  void RestartRetransmit(TcpConnection& connection);
+
+  // acknowledgment.cc
   void SendAck(TcpConnection& connection);
-  void OnAckLeaves(TcpConnection& connection);
   void EmitSegment(TcpConnection& connection, OutSegment& out);
-  uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
   size_t SackRoom(const TcpConnection& connection, size_t payload_bytes) const;
+  inline void OnAckLeaves(TcpConnection& connection);
+  inline uint16_t WindowToAnnounce(TcpConnection& connection, bool with_syn);
   uint64_t FirstWindow(const FlowKey& flow, bool bound, bool timestamps,
                        const SocketOptions& options) const;
   uint64_t CookieWindow(const FlowKey& flow, bool bound, const SocketOptions& options) const;
   void GrantFirst(TcpConnection& connection, uint8_t scale);
-  void Grant(TcpConnection& connection);
+  inline void Grant(TcpConnection& connection);
+  [[gnu::noinline]] void AskLedger(TcpConnection& connection, uint64_t wanted, uint32_t mss);
   void RightSize(TcpConnection& connection, uint32_t consumed_bytes);
   bool OpenWindow(TcpConnection& connection);
   void GrantWaiting(Nanos now);
-  void RestartRetransmit(TcpConnection& connection);
 
   // timers.cc
   void SetTimer(TcpConnection& connection, TimerKind kind, Nanos deadline);

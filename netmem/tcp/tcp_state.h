@@ -25,6 +25,9 @@ enum class TcpState : uint8_t {
   kTimeWait,
 };
 inline constexpr uint32_t kTcpStateCount = 11;
+static_assert(TcpState::kSynSent < TcpState::kSynReceived &&
+                  TcpState::kSynReceived < TcpState::kEstablished,
+              "states without the peer's SYN come first");
 
 // The name of the RFC: "FIN-WAIT-1".
 absl::string_view ToString(TcpState state);

@@ -42,6 +42,7 @@ void WindowLedger::Leave(uint64_t outstanding_bytes) {
 
 void WindowLedger::UpdateShare() {
   share_bytes_ = 2 * config_.capacity_bytes / std::max(connection_count_, 1u);
+  reach_bytes_ = share_bytes_;
 }
 
 void WindowLedger::MeasureWaste(uint64_t held_bytes, uint64_t payload_bytes) {

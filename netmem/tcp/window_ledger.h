@@ -103,6 +103,14 @@ class WindowLedger {
   // Extends one connection's right edge. Small steps are not worth a segment: credit below one MSS
   // and below half the window is held back (window.h, ReceiverMayAdvance).
   GrantResult Grant(const GrantRequest& request);
+  // What Grant() would at most lead to now, as far as the last one could see: where connections
+  // share the memory, one that has its share need not ask for more.
+  uint64_t WithinReach(uint64_t wanted_bytes, uint32_t mss_bytes) const {
+    if (wanted_bytes <= reach_bytes_) [[likely]]
+      return wanted_bytes;
+    return std::min(wanted_bytes,
+                    std::max(reach_bytes_, uint64_t{kWindowFloorSegments} * mss_bytes));
+  }
   // What Grant() does when nothing is to be added: only rounds the promise up to the unit. Returns
   // the window.
   uint64_t Keep(uint64_t outstanding_bytes, uint8_t window_scale) {
@@ -145,6 +153,7 @@ class WindowLedger {
   uint64_t waste_ = kWasteOne;
   uint64_t inverse_waste_ = kWasteOne;  // kWasteOne^2 / waste_, kept for the same reason.
   uint64_t share_bytes_ = 0;  // Twice an equal share. Kept, so that a grant does not divide.
+  uint64_t reach_bytes_ = 0;  // The share that the last grant went by.
   uint32_t connection_count_ = 0;
 };
 
@@ -166,9 +175,9 @@ inline WindowLedger::GrantResult WindowLedger::Grant(const GrantRequest& request
   if (request.window_scale != 0) limit_bytes -= limit_bytes / kRoundingDivisor;
   // Half of the connections are idle as a rule, and the others may use their part; but once most of
   // the memory is promised, an equal share is what new credit leads to.
-  const uint64_t share_bytes = 2 * promised_bytes_ > limit_bytes ? share_bytes_ / 2 : share_bytes_;
+  reach_bytes_ = 2 * promised_bytes_ > limit_bytes ? share_bytes_ / 2 : share_bytes_;
   const uint64_t wish_bytes =
-      std::min({request.wanted_bytes, config_.window_cap_bytes, share_bytes});
+      std::min({request.wanted_bytes, config_.window_cap_bytes, reach_bytes_});
   const uint64_t floor_units = RoundUp(floor_bytes, unit_bytes);
   const uint64_t target_bytes = std::min(std::max(RoundDown(wish_bytes, unit_bytes), floor_units),
                                          uint64_t{65535} << request.window_scale);

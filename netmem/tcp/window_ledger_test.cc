@@ -143,6 +143,19 @@ TEST(WindowLedgerTest, OneConnectionGetsAtMostTwiceItsShare) {
   EXPECT_FALSE(grant.limited);
 }
 
+// Once most of the memory is promised, asking for more than an equal share would be in vain.
+TEST(WindowLedgerTest, WhatIsWithinReachIsTheShareThatTheLastGrantWentBy) {
+  WindowLedger ledger = Make();
+  for (int i = 0; i < 64; ++i) ledger.Join();
+  EXPECT_EQ(ledger.WithinReach(1 << 30, kMss), 2u << 20) << "twice a share while there is plenty";
+  EXPECT_EQ(ledger.WithinReach(3000, kMss), 3000u);
+  for (int i = 0; i < 20; ++i) (void)ledger.Grant(Scaled(0, 1 << 30, kCapacity, 10));
+  EXPECT_EQ(ledger.WithinReach(1 << 30, kMss), 1u << 20) << "a share when it is tight";
+  EXPECT_EQ(ledger.WithinReach(1 << 30, 1 << 20), 2u << 20) << "two segments in any case";
+  for (int i = 0; i < 32; ++i) ledger.Leave(0);
+  EXPECT_EQ(ledger.WithinReach(1 << 30, kMss), 4u << 20) << "half of them went";
+}
+
 TEST(WindowLedgerTest, AWindowIsNeverMoreThanItsScaleCanSay) {
   WindowLedger ledger = Make();
   ledger.Join();

@@ -78,16 +78,13 @@ void WriteTcp(const AckFields& fields, size_t tcp_bytes, uint64_t pseudo_sum, ui
       static_cast<uint32_t>(tcp_bytes / 4) << 28 | uint32_t{fields.flags} << 16 | fields.window;
   uint64_t sum =
       pseudo_sum + ports + fields.seq.value() + uint64_t{fields.ack.value()} + offset_flags_window;
-  StoreBe32(tcp, ports);
-  StoreBe32(tcp + 4, fields.seq.value());
-  StoreBe32(tcp + 8, fields.ack.value());
-  StoreBe32(tcp + 12, offset_flags_window);
+  StoreBe64(tcp, uint64_t{ports} << 32 | fields.seq.value());
+  StoreBe64(tcp + 8, uint64_t{fields.ack.value()} << 32 | offset_flags_window);
   uint8_t* options = tcp + kTcpHeaderBytesMin;
   if (fields.has_timestamps) {
     sum += uint64_t{kNopNopTimestamp} + fields.timestamps.value + fields.timestamps.echo;
     StoreBe32(options, kNopNopTimestamp);
-    StoreBe32(options + 4, fields.timestamps.value);
-    StoreBe32(options + 8, fields.timestamps.echo);
+    StoreBe64(options + 4, uint64_t{fields.timestamps.value} << 32 | fields.timestamps.echo);
     options += kTimestampsBytes;
   }
   if (!fields.sacks.empty()) [[unlikely]]
@@ -119,14 +116,14 @@ size_t BuildAckFrame(const MacAddress& source, const MacAddress& destination,
   return static_cast<size_t>(tcp - out.data()) + tcp_bytes;
 }
 
-void AckTemplate::Learn(const MacAddress& destination, const AckFields& fields,
+void AckTemplate::Learn(uint64_t epoch, const AckFields& fields,
                         std::span<const uint8_t, kAckFrameBytesMax> frame) {
   const FlowKey& flow = *fields.flow;
   tcp_bytes_ = flow.local.is_v4() ? AckTcpBytes(fields) : 0;
   local_ = flow.local.low();
   remote_ = flow.remote.low();
   sum_ = uint64_t{flow.local.v4()} + flow.remote.v4() + kIpProtocolTcp + tcp_bytes_;
-  destination_ = destination;
+  epoch_ = epoch;
   std::memcpy(head_.data(), frame.data(), head_.size());
 }
 

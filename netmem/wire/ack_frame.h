@@ -8,7 +8,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include "netmem/wire/flow_key.h"
@@ -48,16 +47,16 @@ size_t BuildAckFrame(const MacAddress& source, const MacAddress& destination,
 // the sender for the peers that it acknowledges most. (IPv6 has a flow label for each connection.)
 class AckTemplate {
  public:
-  // Whether frames with these fields, to that station, begin so. All else is the same for a sender.
-  bool Fits(const MacAddress& destination, const AckFields& fields) const {
+  // Whether frames with these fields begin so. `epoch` is the sender's, not 0: while it is the same
+  // as when the template was learned, a peer's frames go to the same station.
+  bool Fits(uint64_t epoch, const AckFields& fields) const {
     const FlowKey& flow = *fields.flow;
-    return flow.local.low() == local_ && flow.remote.low() == remote_ &&
-           (flow.local.high() | flow.remote.high()) == 0 && AckTcpBytes(fields) == tcp_bytes_ &&
-           std::memcmp(&destination, &destination_, sizeof(destination_)) == 0;
+    return ((flow.local.low() ^ local_) | (flow.remote.low() ^ remote_) | flow.local.high() |
+            flow.remote.high() | (epoch ^ epoch_) | (AckTcpBytes(fields) ^ tcp_bytes_)) == 0;
   }
   // Takes over the head of `frame`, which BuildAckFrame() made of these. An IPv6 frame leaves
   // nothing that fits.
-  void Learn(const MacAddress& destination, const AckFields& fields,
+  void Learn(uint64_t epoch, const AckFields& fields,
              std::span<const uint8_t, kAckFrameBytesMax> frame);
   // What BuildAckFrame() does. The fields fit.
   size_t Build(const AckFields& fields, std::span<uint8_t, kAckFrameBytesMax> out) const;
@@ -66,8 +65,8 @@ class AckTemplate {
   uint64_t local_ = 0;
   uint64_t remote_ = 0;
   uint64_t sum_ = 0;  // Of the pseudo-header, in 16-bit words however wide they were added.
+  uint64_t epoch_ = 0;
   uint32_t tcp_bytes_ = 0;
-  MacAddress destination_;
   std::array<uint8_t, 14 + 20> head_{};
 };
 
