@@ -10,11 +10,11 @@
 
 namespace devmem {
 
-// Section 7.2: not while a recovery goes on or is about to begin, and not beside another probe.
+// Section 7.2: not while a recovery goes on, and not beside another probe.
 bool Sender::MayProbe() const {
   if (!sack_ || !syn_acked_ || probing_ || all_acked()) return false;
   if (rto_.backoff_count() != 0 || snd_nxt_ != snd_max_) return false;
-  return stream_ == nullptr || (stream_->sacked.empty() && !stream_->congestion.in_recovery());
+  return stream_ == nullptr || !stream_->congestion.in_recovery();
 }
 
 // TLP_calc_PTO(): the last segment alone may be acknowledged late.
@@ -27,7 +27,9 @@ Nanos Sender::ProbeTimeout() const {
 Nanos Sender::ArmTimer(Nanos now, bool may_probe) {
   const Nanos timeout_at = now + rto_.rto();
   if (stream_ != nullptr) stream_->timeout_at = timeout_at;
-  probe_next_ = may_probe && MayProbe();
+  // SACKs promise a recovery; a timer that runs already stays.
+  const bool sacked = stream_ != nullptr && !stream_->sacked.empty();
+  probe_next_ = may_probe && !sacked && MayProbe();
   return probe_next_ ? std::min(timeout_at, now + ProbeTimeout()) : timeout_at;
 }
 
@@ -53,8 +55,9 @@ std::optional<SendPlan> Sender::LossProbe() {
     no_delay_ = no_delay;
   }
   probe_again_ = !plan.has_value();
-  if (!plan.has_value()) {
+  if (probe_again_) {
     const SeqNum tail = stream_ != nullptr ? std::max(stream_->tail, snd_una_) : snd_max_ - 1u;
+    if (stream_ != nullptr && stream_->sacked.Skip(tail) != tail) return std::nullopt;
     const uint32_t flight = snd_max_.value() - tail.value();
     plan = PlanAt(tail.value() - snd_una_.value(), std::min(flight, mss_bytes_));
   }

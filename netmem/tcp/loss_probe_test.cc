@@ -115,7 +115,24 @@ TEST_F(LossProbeTest, NoneGoesToAPeerWithoutSack) {
   EXPECT_EQ(probes(), 0u);
 }
 
-TEST_F(LossProbeTest, ASackLeavesItToTheTimeout) {
+TEST_F(LossProbeTest, ASackDoesNotStopItButNoneIsBegunBehindOne) {
+  InFlight(3);
+  TcpOptions options;
+  options.sack_block_count = 1;
+  options.sack_blocks[0] = {next_ - 1u, next_};
+  Send({.ack = next_ - 3 * 1460u, .options = options});
+  h().Advance(two_round_trips() + kLossProbeSlack + kMillisecond);
+  ExpectOnly(IsData(next_ - 1460u, 1460));
+  // Its answer starts the timer anew, and that is for the timeout.
+  Send({.ack = next_ - 2 * 1460u, .options = options});
+  ExpectNothingFor(c().sender.rto().rto() - 10 * kMillisecond);
+  h().Advance(12 * kMillisecond);
+  TakeSeen();
+  EXPECT_EQ(probes(), 1u);
+  EXPECT_EQ(engine().stats().timeouts, 1u);
+}
+
+TEST_F(LossProbeTest, ALastSegmentThatIsSackedDoesNotGoAgain) {
   InFlight(3);
   TcpOptions options;
   options.sack_block_count = 1;
