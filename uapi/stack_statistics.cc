@@ -96,6 +96,7 @@ void AddEngine(const EngineStats& stats, Sums* sums) {
   sums->Add("tcp.duplicate_bytes", stats.duplicate_bytes);
   sums->Add("tcp.out_of_order_segments", stats.out_of_order_segments);
   sums->Add("tcp.retransmits", stats.retransmits);
+  sums->Add("tcp.loss_probes", stats.loss_probes);
   sums->Add("tcp.sack_blocks_ignored", stats.sack_blocks_ignored);
   sums->Add("tcp.duplicates_reported", stats.duplicates_reported);
   sums->Add("tcp.timeouts", stats.timeouts);

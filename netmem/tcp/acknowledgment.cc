@@ -17,6 +17,10 @@ namespace {
 // again.
 uint64_t FirstWindowMax(uint8_t scale) { return uint64_t{65535} >> scale << scale; }
 
+uint64_t WholeSegments(uint64_t window_bytes, uint32_t mss_bytes) {
+  return window_bytes > mss_bytes ? window_bytes - window_bytes % mss_bytes : window_bytes;
+}
+
 // What new promises may count on: the pool's memory, and nothing while hardly an entry for pieces
 // is left. Without entries a segment finds no place in the emptiest pool.
 uint64_t CreditBytes(const PagePool& pool, const PieceArray& array) {
@@ -170,19 +174,20 @@ uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps
   const uint64_t window_bytes = ledger.FirstPromise(
       std::min({WindowBytesMax(options), FirstWindowMax(WindowScaleOf(options)), available}),
       available, mss);
-  return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
+  return WholeSegments(window_bytes, mss);
 }
 
 // What a SYN cookie says. Nothing remembers it until the connection comes, which then has promised
 // it: so it depends on nothing that may change until then, neither on the memory that is free nor
-// on options that the peer's ACK may lack.
+// on options that the peer's ACK may lack. It is no more than FirstWindow() would say, which the
+// same SYN may be answered with when it comes again.
 uint64_t TcpEngine::CookieWindow(const FlowKey& flow, bool bound,
                                  const SocketOptions& options) const {
   const PagePool& pool = bound ? *store_->device() : store_->host();
   const uint32_t mss = MssOf(flow, options);
   const uint64_t window_bytes = std::min(
       {WindowBytesMax(options), FirstWindowMax(WindowScaleOf(options)), pool.capacity_bytes()});
-  return window_bytes > mss ? window_bytes - window_bytes % mss : window_bytes;
+  return std::min(WholeSegments(window_bytes, mss), WholeSegments(window_bytes, mss - 12));
 }
 
 // The first promise. It is made once, and then only rounded up to the unit, since it was made

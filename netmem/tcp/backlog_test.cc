@@ -98,6 +98,20 @@ TEST_F(BacklogTest, ACookiesWindowDoesNotDependOnTheMemoryThatIsFree) {
   EXPECT_EQ(h().CheckAccount(false), "");
 }
 
+TEST_F(BacklogTest, ASynThatComesAgainAfterACookieIsPromisedNoLess) {
+  setup_.tcp.window_bytes_max = 4400;  // Three segments, and fewer bytes with timestamps.
+  FillHalfOpen();
+  peer_syn_.timestamps = TcpTimestamps{peer_clock_, 0};
+  const SeenSegment cookie = Cookie();
+  EXPECT_GT(cookie.window, 2920);
+  peer_port_ = 50000;
+  Send({.seq = kPeerIss + 1, .flags = kTcpRst});
+  peer_port_ = 40000;
+  TakeSeen();
+  EXPECT_GE(Cookie().window, cookie.window);
+  EXPECT_EQ(stats().cookies_sent, 1u);
+}
+
 TEST_F(BacklogTest, WithTimestampsACookieRemembersAllOptions) {
   setup_.tcp.ecn = EcnMode::kAccept;
   FillHalfOpen();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NewReno step by step as RFC 6582 section 3.2 numbers it; growth as RFC 3465 section 2 says.
+// NewReno step by step as RFC 6582 section 3.2 numbers it; growth as RFC 3465 section 2 says, with
+// the limit of RFC 9406 section 4.3.
 #include "netmem/tcp/congestion.h"
 
 #include <algorithm>
@@ -29,7 +30,18 @@ void NewReno::SetMss(uint32_t mss_bytes) {
   SetCwnd(cwnd_bytes_);
 }
 
-AckResult NewReno::OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes) {
+// RFC 7661 section 4.2 asks for the most that was in flight within a round trip, not for what is
+// left of it when an acknowledgment comes.
+void NewReno::OnSent(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes, bool limited) {
+  const bool more = !cwnd_limited_ && flight_bytes > peak_flight_bytes_;
+  if (snd_una < window_end_ && !limited && !more) return;
+  cwnd_limited_ = limited;
+  peak_flight_bytes_ = flight_bytes;
+  window_end_ = snd_max;
+}
+
+AckResult NewReno::OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes,
+                         uint32_t told_bytes) {
   duplicate_acks_ = 0;
   limited_transmit_bytes_ = 0;
   timeout_repeats_ = false;
@@ -37,7 +49,9 @@ AckResult NewReno::OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_b
   if (in_recovery_) return OnAckInRecovery(snd_una, acked_bytes, flight_bytes);
   if (has_recover_ && snd_una >= recover_) after_timeout_ = false;
   if (has_recover_ && snd_una > recover_) has_recover_ = false;
-  if (!in_marked_) Grow(acked_bytes, flight_bytes + acked_bytes);
+  // What was told of earlier let new data go then (RFC 3042), and does not count twice.
+  const uint32_t news_bytes = acked_bytes - std::min(told_bytes, acked_bytes);
+  if (!in_marked_) Grow(news_bytes, std::max(peak_flight_bytes_, flight_bytes + acked_bytes));
   return AckResult::kAdvanced;
 }
 
@@ -57,16 +71,16 @@ AckResult NewReno::OnAckInRecovery(SeqNum snd_una, uint32_t acked_bytes, uint32_
   return first ? AckResult::kFirstPartial : AckResult::kPartial;
 }
 
-void NewReno::Grow(uint32_t acked_bytes, uint32_t flight_before_bytes) {
+void NewReno::Grow(uint32_t acked_bytes, uint32_t peak_flight_bytes) {
   if (cwnd_bytes_ < ssthresh_bytes_) {
-    // A window that is not even half used has proven nothing (RFC 7661 section 1).
-    if (uint64_t{flight_before_bytes} * 2 < cwnd_bytes_) return;
+    // A window of which no more than half is used has proven nothing (RFC 7661 section 1).
+    if (!cwnd_limited_ && uint64_t{peak_flight_bytes} * 2 <= cwnd_bytes_) return;
     // After a timeout one ACK may cover what had been received before it (RFC 3465 section 2.3).
     const uint32_t limit = (after_timeout_ ? 1 : kAbcLimitSegments) * mss_bytes_;
     SetCwnd(uint64_t{cwnd_bytes_} + std::min(acked_bytes, limit));
     return;
   }
-  if (uint64_t{flight_before_bytes} + mss_bytes_ <= cwnd_bytes_) return;
+  if (!cwnd_limited_ && uint64_t{peak_flight_bytes} + mss_bytes_ <= cwnd_bytes_) return;
   avoidance_bytes_ += std::min(acked_bytes, cwnd_bytes_);
   if (avoidance_bytes_ < cwnd_bytes_) return;
   avoidance_bytes_ -= cwnd_bytes_;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Congestion control of what one connection sends: slow start and congestion avoidance (RFC 5681)
-// by acknowledged bytes (RFC 3465), limited transmit (RFC 3042), and NewReno fast recovery (RFC
-// 6582). The sender calls it on the worker's thread; it decides how much may be in flight and when
-// to send the first unacknowledged segment again, and knows neither segments nor timers.
+// by acknowledged bytes (RFC 3465, RFC 9406 section 4.3), limited transmit (RFC 3042), and NewReno
+// fast recovery (RFC 6582). The sender calls it on the worker's thread; it decides how much may be
+// in flight and when to send the first unacknowledged segment again, and knows neither segments nor
+// timers.
 #pragma once
 
 #include <cstdint>
@@ -47,15 +48,24 @@ class NewReno {
   // How much may be in flight: cwnd plus what limited transmit allows.
   uint32_t window_bytes() const { return cwnd_bytes_ + limited_transmit_bytes_; }
 
+  // What the duplicate acknowledgments since the last new one say has arrived.
+  uint32_t duplicate_bytes() const { return duplicate_acks_ * mss_bytes_; }
+
   // Our SYN or SYN-ACK was lost: the initial window is one segment (RFC 5681 section 3.1).
   void OnSynLost() { cwnd_bytes_ = mss_bytes_; }
 
   // The path's MTU changed. Windows in bytes stay as they are, within the invariants.
   void SetMss(uint32_t mss_bytes);
 
+  // Something was sent; `flight_bytes` are outstanding now. `limited`: more is queued, and only
+  // cwnd holds it back.
+  void OnSent(SeqNum snd_una, SeqNum snd_max, uint32_t flight_bytes, bool limited);
+
   // New data was acknowledged: `snd_una` is the new value, `acked_bytes` how far it moved,
-  // `flight_bytes` what is still outstanding after it.
-  AckResult OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes);
+  // `flight_bytes` what is still outstanding after it. `told_bytes` of what moved it had been told
+  // of before, by SACK or by duplicate acknowledgments.
+  AckResult OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes,
+                  uint32_t told_bytes = 0);
 
   // A duplicate acknowledgment in the sense of RFC 5681 section 2 (all five conditions are the
   // caller's). `snd_max` is one past the highest number ever sent.
@@ -80,7 +90,7 @@ class NewReno {
  private:
   uint32_t InitialWindow() const;
   uint32_t HalfOf(uint32_t flight_bytes) const;
-  void Grow(uint32_t acked_bytes, uint32_t flight_before_bytes);
+  void Grow(uint32_t acked_bytes, uint32_t peak_flight_bytes);
   void EnterRecovery(SeqNum snd_max);
   AckResult OnAckInRecovery(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_bytes);
   void SetCwnd(uint64_t bytes);
@@ -94,6 +104,9 @@ class NewReno {
   // section 3.2, step 2). During recovery, the most that duplicate ACKs may still inflate cwnd by:
   // there cannot be more of them than segments were in flight.
   uint32_t flight_at_loss_bytes_ = 0;
+  // The most that was in flight in the window of data that ends at window_end_.
+  uint32_t peak_flight_bytes_ = 0;
+  SeqNum window_end_;
   SeqNum recover_;
   SeqNum marked_until_;  // snd_max when a mark halved cwnd last; means something while in_marked_.
   uint8_t duplicate_acks_ = 0;  // Stops at kDuplicateAckThreshold.
@@ -103,6 +116,7 @@ class NewReno {
   bool by_sack_ = false;          // The recovery is that of RFC 6675.
   bool in_marked_ = false;        // Until marked_until_ is acknowledged, cwnd does not move.
   bool after_timeout_ = false;    // Until recover_ is acknowledged.
+  bool cwnd_limited_ = false;     // In that window of data, cwnd held something back.
   bool timeout_repeats_ = false;  // No progress since the last timeout.
 };
 

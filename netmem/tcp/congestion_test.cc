@@ -44,12 +44,44 @@ TEST(NewRenoTest, ALostSynLeavesOneSegment) {
   EXPECT_EQ(reno.cwnd_bytes(), kMss);
 }
 
-TEST(NewRenoTest, SlowStartGrowsByTheAcknowledgedBytesUpToTwoSegments) {
+TEST(NewRenoTest, SlowStartGrowsByTheAcknowledgedBytesUpToEightSegments) {
   NewReno reno(kMss);
   reno.OnAck(kUna + 300, 300, 9700);
   EXPECT_EQ(reno.cwnd_bytes(), 10300u);
-  reno.OnAck(kUna + 8300, 8000, 1700);
-  EXPECT_EQ(reno.cwnd_bytes(), 12300u);
+  reno.OnAck(kUna + 9800, 9500, 200);
+  EXPECT_EQ(reno.cwnd_bytes(), 18300u);
+}
+
+TEST(NewRenoTest, WhatWasToldOfBeforeDoesNotMakeTheWindowGrowAgain) {
+  NewReno reno(kMss);
+  reno.OnDuplicateAck(kUna, kUna + 10000, 10000);
+  reno.OnDuplicateAck(kUna, kUna + 11000, 11000);
+  EXPECT_EQ(reno.duplicate_bytes(), 2000u);
+  reno.OnAck(kUna + 3000, 3000, 9000, reno.duplicate_bytes());
+  EXPECT_EQ(reno.cwnd_bytes(), 11000u);
+  EXPECT_EQ(reno.duplicate_bytes(), 0u);
+}
+
+TEST(NewRenoTest, SlowStartGoesOnUntilTheWindowIsTwiceWhatWasInFlight) {
+  NewReno reno(kMss);
+  reno.OnSent(kUna, kUna + 7000, 7000, false);
+  // The peak counts, not what an acknowledgment leaves of it.
+  for (uint32_t acked = 2000; acked <= 6000; acked += 2000) {
+    reno.OnAck(kUna + acked, 2000, 7000 - acked);
+  }
+  EXPECT_EQ(reno.cwnd_bytes(), 14000u);
+  // A window of data later the old peak says nothing any more.
+  reno.OnSent(kUna + 7000, kUna + 9000, 2000, false);
+  reno.OnAck(kUna + 9000, 2000, 0);
+  EXPECT_EQ(reno.cwnd_bytes(), 14000u);
+}
+
+TEST(NewRenoTest, AWindowThatHeldDataBackGrowsThoughItIsNotFull) {
+  NewReno reno(kMss);
+  reno.OnSent(kUna, kUna + 4000, 4000, true);
+  reno.OnSent(kUna, kUna + 4500, 4500, false);  // Within the same window of data.
+  reno.OnAck(kUna + 1000, 1000, 3500);
+  EXPECT_EQ(reno.cwnd_bytes(), 11000u);
 }
 
 TEST(NewRenoTest, AWindowThatIsNotUsedDoesNotGrow) {
@@ -178,7 +210,7 @@ TEST(NewRenoTest, SlowStartAfterATimeoutCountsOneSegmentPerAcknowledgment) {
   reno.OnAck(kUna + 9000, 9000, 0);  // Data that had arrived before.
   EXPECT_EQ(reno.cwnd_bytes(), 2000u);
   reno.OnAck(kUna + 40000, 31000, 0);  // Everything sent before the timeout is acknowledged.
-  EXPECT_EQ(reno.cwnd_bytes(), 4000u);
+  EXPECT_EQ(reno.cwnd_bytes(), 10000u);
 }
 
 TEST(NewRenoTest, ATimeoutEndsFastRecoveryAndItsDuplicatesAreIgnored) {

@@ -333,6 +333,7 @@ class TcpEngine {
   void DisarmIfIdle(TcpConnection& connection);
   void OnTimer(TcpConnection& connection);
   void OnRetransmitTimer(TcpConnection& connection);
+  void OnProbeTimer(TcpConnection& connection);
   void OnPersistTimer(TcpConnection& connection);
   void OnKeepaliveTimer(TcpConnection& connection);
   void SendProbe(TcpConnection& connection);

@@ -35,6 +35,7 @@ struct TcpEngineConfig {
   // A segment that reaches beyond the window is taken whole if nothing waits to be read, else not
   // at all (Linux's tcp_sequence()). Otherwise the part within the window is taken.
   bool whole_segments = false;
+  bool loss_probe = true;  // RFC 8985 section 7, with peers that SACK.
   AckOptions ack = {};
   EcnMode ecn = EcnMode::kAccept;
   SynCookies syn_cookies = SynCookies::kOnOverflow;

@@ -50,6 +50,7 @@ struct EngineStats {
   Counter duplicate_bytes;  // Payload that came again.
   Counter out_of_order_segments;
   Counter retransmits;
+  Counter loss_probes;          // Tail loss probes (RFC 8985), also those with new data.
   Counter sack_blocks_ignored;  // Of the peer's: what it cannot have.
   Counter duplicates_reported;  // ACKs that say that something of ours arrived twice (RFC 2883).
   Counter timeouts;             // Retransmission timeouts.

@@ -34,6 +34,11 @@ inline constexpr Nanos kRtoMax = 60 * kSecond;  // RFC 6298 (2.5): at least 60 s
 inline constexpr Nanos kRtoAfterSynLoss = 3 * kSecond;
 // The G of RFC 6298 (2.3): the tick of the timer wheel and of our timestamps.
 inline constexpr Nanos kClockTick = 1 * kMillisecond;
+// The tail loss probe goes two round trips after the last segment, and for a single one leaves the
+// peer as long to acknowledge it as RFC 8985 section 7.2 has it, its TLP.max_ack_delay; else the
+// timers of both ends some slack, as Linux does.
+inline constexpr Nanos kLossProbeAckDelayMax = 200 * kMillisecond;
+inline constexpr Nanos kLossProbeSlack = 2 * kClockTick;
 
 // Retransmissions before we give up: about 127 s for a SYN (1 s doubling six times), and the RFC
 // 9293 section 3.8.3 R2 of at least 100 s for data (15 minutes and more, as Linux).
@@ -138,7 +143,8 @@ inline constexpr size_t kSendBufferOverlapBytes = 64u << 10;
 inline constexpr uint32_t kInitialWindowSegments = 10;  // RFC 6928 section 2.
 inline constexpr uint32_t kInitialWindowBytesMax = 14600;
 inline constexpr uint32_t kDuplicateAckThreshold = 3;  // RFC 5681 section 3.2.
-inline constexpr uint32_t kAbcLimitSegments = 2;       // The L of RFC 3465 section 2.2.
+// The L of RFC 3465 section 2.2, as RFC 9406 section 4.3 has it for a sender that does not pace.
+inline constexpr uint32_t kAbcLimitSegments = 8;
 inline constexpr uint32_t kCongestionWindowBytesMax = 1u << 30;
 
 inline constexpr uint32_t kConnectionsMax = 1u << 24;  // Of one worker.

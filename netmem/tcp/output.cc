@@ -117,7 +117,11 @@ void TcpEngine::SendPlanned(TcpConnection& connection, const SendPlan& plan) {
   stats_.payload_bytes_out.Add(new_bytes);
   EmitSegment(connection, out);
   // RFC 6298 (5.1): the timer runs while anything is unacknowledged.
-  if (idle || connection.deadline(kTimerRetransmit) == kNever) RestartRetransmit(connection);
+  if (idle || connection.deadline(kTimerRetransmit) == kNever) {
+    RestartRetransmit(connection);
+  } else if (new_bytes != 0 && connection.sender.probe_next()) {
+    SetTimer(connection, kTimerRetransmit, connection.sender.PutProbeOff(now_));
+  }
   if (idle) connection.retries = 0;  // They were keepalive's.
 }
 
@@ -125,7 +129,7 @@ void TcpEngine::RestartRetransmit(TcpConnection& connection) {
   if (connection.sender.all_acked()) {
     StopTimer(connection, kTimerRetransmit);
   } else {
-    SetTimer(connection, kTimerRetransmit, now_ + connection.sender.rto().rto());
+    SetTimer(connection, kTimerRetransmit, connection.sender.ArmTimer(now_, config_.loss_probe));
   }
 }
 

@@ -85,12 +85,15 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
   if (data == 0) return outcome;
   stream_->buffer.Consume(data);
   if (stream_->small_end < snd_una_) stream_->small_end = snd_una_;
+  const uint32_t told =
+      sack_ ? stream_->sacked.SackedBelow(snd_una_) : stream_->congestion.duplicate_bytes();
   stream_->sacked.OnAck(snd_una_);
-  const AckResult result = stream_->congestion.OnAck(snd_una_, data, flight_bytes());
+  const AckResult result = stream_->congestion.OnAck(snd_una_, data, flight_bytes(), told);
   outcome.retransmit = result == AckResult::kPartial || result == AckResult::kFirstPartial;
   outcome.restart_timer = result != AckResult::kPartial;
   if (sack_) TakeSacks(segment, &outcome);
   if (outcome.sacked_bytes != 0 && OnSackNews()) outcome.retransmit = outcome.reduced = true;
+  if (OnAckOfProbe(segment, outcome)) outcome.reduced = true;
   return outcome;
 }
 
@@ -101,7 +104,13 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
 void Sender::OnNothingNew(const Segment& segment, bool window_moved, AckOutcome* outcome) {
   if (sack_) {
     TakeSacks(segment, outcome);
-    if (outcome->sacked_bytes == 0) return;
+    if (outcome->sacked_bytes == 0) {
+      const bool duplicate = segment.length() == 0 && !window_moved;
+      if (duplicate || outcome->duplicate_reported) {
+        outcome->reduced = OnAckOfProbe(segment, *outcome);
+      }
+      return;
+    }
     outcome->retransmit = OnSackNews();
   } else {
     if (segment.length() != 0 || segment.cut || window_moved || all_acked()) return;
@@ -228,6 +237,12 @@ uint32_t Sender::OnSent(const SendPlan& plan, Nanos now) {
       timed_at_ = now;
     }
     snd_max_ = end;
+    if (stream_ != nullptr && new_bytes != 0) {
+      const uint32_t last = static_cast<uint32_t>(plan.payload.size()) - 1;
+      stream_->tail = plan.seq + (last - last % mss_bytes_);
+    } else if (stream_ != nullptr) {
+      stream_->tail = plan.seq;
+    }
   } else {
     timing_ = false;  // Karn: an ACK would not tell which copy it answers.
   }
@@ -235,7 +250,15 @@ uint32_t Sender::OnSent(const SendPlan& plan, Nanos now) {
   if (plan.payload.size() % mss_bytes_ != 0 && data_end > stream_->small_end) {
     stream_->small_end = data_end;
   }
+  if (stream_ != nullptr) NoteFlight();
   return new_bytes;
+}
+
+void Sender::NoteFlight() {
+  const uint32_t flight = flight_bytes();
+  const bool limited =
+      flight < end_offset() && flight + mss_bytes_ > stream_->congestion.window_bytes();
+  stream_->congestion.OnSent(snd_una_, snd_max_, flight, limited);
 }
 
 bool Sender::NeedsPersist() const { return syn_acked_ && all_acked() && end_offset() != 0; }
@@ -248,6 +271,7 @@ void Sender::OnTimeout() {
   }
   snd_nxt_ = snd_una_;
   timing_ = false;
+  probing_ = false;
 }
 
 void Sender::OnSynTimeout() {

@@ -162,6 +162,20 @@ class Sender {
   // The path takes segments of `mss_bytes` only, which is less than mss_bytes(): what is in flight
   // was too large, and goes again from snd_una on.
   void OnPathMtu(uint32_t mss_bytes);
+
+  // The one timer of what is in flight. ArmTimer() starts it anew and says when it is due;
+  // `may_probe`: for a loss probe first (RFC 8985 section 7), if one may go.
+  Nanos ArmTimer(Nanos now, bool may_probe);
+  // It runs for a probe, and new data went out: when it is due now.
+  bool probe_next() const { return probe_next_; }
+  Nanos PutProbeOff(Nanos now) const;
+  // It ran out. Whether that was for a probe; the next time is for the timeout.
+  bool TakeProbe();
+  // The probe to send now, or nothing when there is news of the peer that makes one needless.
+  std::optional<SendPlan> LossProbe();
+  // When the retransmission timeout ends that began when the timer was armed last.
+  Nanos timeout_at() const { return stream_ != nullptr ? stream_->timeout_at : 0; }
+
   // Everything is acknowledged and nothing will follow: gives the memory of the stream back.
   void ReleaseStream() { stream_.reset(); }
   // Before new data goes out: a window that was not used for a while has proven nothing (RFC 5681
@@ -176,6 +190,9 @@ class Sender {
     NewReno congestion;
     Nanos sent_at = 0;  // When a segment of the stream went last.
     SeqNum small_end;   // Where the last segment ends that was not full.
+    SeqNum tail;        // Where the last segment of what was sent begins.
+    SeqNum probe_end;   // RFC 8985's TLP.end_seq, while probing_.
+    Nanos timeout_at = 0;
     // RFC 6675 section 2: what the peer has; how far has been sent again in this recovery; and
     // whether its one rescue segment has gone.
     Scoreboard sacked;
@@ -192,6 +209,10 @@ class Sender {
   bool RecoversBySack() const {
     return stream_ != nullptr && sack_ && stream_->congestion.in_recovery();
   }
+  void NoteFlight();
+  bool MayProbe() const;
+  Nanos ProbeTimeout() const;
+  bool OnAckOfProbe(const Segment& segment, const AckOutcome& outcome);
   NewReno FirstWindow() const;
   uint32_t end_offset() const {
     return stream_ != nullptr ? static_cast<uint32_t>(stream_->buffer.size()) : 0;
@@ -213,7 +234,10 @@ class Sender {
   bool more_follows_ : 1 = false;
   bool patient_ : 1 = false;
   bool timing_ : 1 = false;  // A segment without timestamps is being timed (Karn: sent once only).
-  bool acked_much_ : 1 = false;  // More than any window is acknowledged.
+  bool acked_much_ : 1 = false;   // More than any window is acknowledged.
+  bool probe_next_ : 1 = false;   // The timer runs for a loss probe.
+  bool probing_ : 1 = false;      // A loss probe went, and its outcome is open.
+  bool probe_again_ : 1 = false;  // It was no new data.
   uint32_t mss_bytes_ = kMssBytesDefault;
   SeqNum snd_nxt_;
   SeqNum iss_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens when time passes: retransmission (RFC 6298), zero-window probes (RFC 9293 section
+// What happens when time passes: retransmission (RFC 6298), loss probes (RFC 8985), zero-window
+// probes (RFC 9293 section
 // 3.8.6.1), delayed ACKs (3.8.6.3), keepalive (3.8.4), and the end of TIME-WAIT. A connection has
 // one entry in the wheel, armed at its earliest deadline or before it; an entry that fires early,
 // because its deadline was put off meanwhile, is armed again.
@@ -75,7 +76,24 @@ bool TcpEngine::WaitedTooLong(const TcpConnection& connection) {
   return patience != 0 && connection.sender.rto().waited() >= patience;
 }
 
+// RFC 8985 section 7.3. What has told of a loss since leaves it to the timeout.
+void TcpEngine::OnProbeTimer(TcpConnection& connection) {
+  Sender& sender = connection.sender;
+  const std::optional<SendPlan> plan = sender.LossProbe();
+  if (!plan.has_value()) {
+    SetTimer(connection, kTimerRetransmit, std::max(sender.timeout_at(), now_));
+    return;
+  }
+  ++stats_.loss_probes;
+  SendPlanned(connection, *plan);
+  RestartRetransmit(connection);
+}
+
 void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
+  if (connection.sender.TakeProbe()) {
+    OnProbeTimer(connection);
+    return;
+  }
   ++stats_.timeouts;
   const bool handshake = !connection.sender.syn_acked();
   const bool answering = connection.backlog_place == BacklogPlace::kHalfOpen;

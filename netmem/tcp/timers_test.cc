@@ -33,6 +33,7 @@ class TimersTest : public EngineFixture {
 };
 
 TEST_F(TimersTest, RetransmissionsBackOffByDoubling) {
+  peer_syn_.sack_permitted = false;  // Or a loss probe would go first.
   Established();
   SendBytes(100);
   TakeSeen();
@@ -45,6 +46,7 @@ TEST_F(TimersTest, RetransmissionsBackOffByDoubling) {
 }
 
 TEST_F(TimersTest, AnAckRestartsTheTimerAndTheLastOneStopsIt) {
+  peer_syn_.sack_permitted = false;  // Or a loss probe would go first.
   Established();
   SendBytes(2920);
   TakeSeen();
@@ -58,6 +60,7 @@ TEST_F(TimersTest, AnAckRestartsTheTimerAndTheLastOneStopsIt) {
 }
 
 TEST_F(TimersTest, APeerThatVanishesIsGivenUpSilently) {
+  peer_syn_.sack_permitted = false;  // Or a loss probe would go first.
   Established();
   SendBytes(100);
   TakeSeen();
@@ -89,6 +92,7 @@ TEST_F(TimersTest, AClosedWindowIsProbedWithoutData) {
 }
 
 TEST_F(TimersTest, APeerThatAnswersProbesMayKeepItsWindowShut) {
+  peer_syn_.sack_permitted = false;  // Or a loss probe would go first.
   WindowShut();
   for (int i = 0; i < 40; ++i) {
     h().Advance(61 * kSecond);

@@ -37,6 +37,8 @@ TcpEngine::Config EngineConfig(const Knobs& knobs) {
   config.ack = AckOptions::Frugal();
   config.ack.delay_max = knobs.delayed_ack;
   config.ecn = static_cast<EcnMode>(knobs.ecn == 2 ? 1 : knobs.ecn == 1 ? 2 : 0);
+  config.loss_probe = knobs.loss_probe;
+  config.invalid_answer_interval = knobs.invalid_answer_interval;
   config.syn_cookies = static_cast<SynCookies>(knobs.syncookies);
   return config;
 }

@@ -51,13 +51,15 @@ constexpr KnobEntry kKnobs[] = {
      [](Knobs& k, Values v) { k.keepalive_interval = v[0] * kSecond; }},
     {"tcp_keepalive_probes", 1, 1, 127, [](Knobs& k, Values v) { k.keepalive_probes = v[0]; }},
     {"tcp_syncookies", 1, 0, 2, [](Knobs& k, Values v) { k.syncookies = v[0]; }},
+    {"tcp_early_retrans", 1, 0, 4, [](Knobs& k, Values v) { k.loss_probe = v[0] >= 3; }},
+    {"tcp_invalid_ratelimit", 1, 0, 100000,
+     [](Knobs& k, Values v) { k.invalid_answer_interval = v[0] * kMillisecond; }},
     {"somaxconn", 1, 1, 65535, [](Knobs& k, Values v) { k.somaxconn = v[0]; }},
     {"machine_sysctls", 1, 0, 1, [](Knobs& k, Values v) { k.of_machine = v[0] != 0; }},
 };
 
 // Sysctls that scripts like to set and that say nothing to this stack.
 constexpr absl::string_view kWithoutEffect[] = {"tcp_no_metrics_save",
-                                                "tcp_early_retrans",
                                                 "tcp_recovery",
                                                 "tcp_autocorking",
                                                 "tcp_min_tso_segs",
@@ -78,8 +80,7 @@ constexpr absl::string_view kWithoutEffect[] = {"tcp_no_metrics_save",
                                                 "tcp_limit_output_bytes",
                                                 "tcp_moderate_rcvbuf",
                                                 "tcp_comp_sack_nr",
-                                                "tcp_tw_reuse",
-                                                "tcp_invalid_ratelimit"};
+                                                "tcp_tw_reuse"};
 
 struct Assignment {
   std::string name;

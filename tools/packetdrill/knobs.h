@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "netmem/tcp/limits.h"
 #include "netmem/tcp/time.h"
 #include "netmem/wire/ip_address.h"
 
@@ -39,6 +40,8 @@ struct Knobs {
   Nanos keepalive_interval = 75 * kSecond;
   uint32_t keepalive_probes = 9;
   uint32_t syncookies = 1;
+  Nanos invalid_answer_interval = kInvalidAnswerInterval;  // tcp_invalid_ratelimit.
+  bool loss_probe = true;                                  // tcp_early_retrans of 3 or 4.
   uint32_t somaxconn = 4096;
   bool of_machine = false;  // What is not given is this machine's, at the first socket().
 };

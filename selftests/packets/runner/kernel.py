@@ -35,7 +35,8 @@ SETTLED = {
     "ipv4.tcp_window_scaling": "1", "ipv4.tcp_dsack": "1", "ipv4.tcp_syncookies": "1",
     "ipv4.tcp_no_metrics_save": "1", "ipv4.tcp_shrink_window": "0", "ipv4.tcp_fastopen": "0",
     "ipv4.tcp_invalid_ratelimit": "500", "ipv4.tcp_challenge_ack_limit": "2147483647",
-    # Without compressed SACKs and tail loss probes: both answer at times that no RFC names.
+    # Without compressed SACKs, which come at times that no RFC names; and without tail loss probes,
+    # which scripts ask for that expect them.
     "ipv4.tcp_comp_sack_nr": "0", "ipv4.tcp_early_retrans": "0",
     "ipv4.tcp_syn_linear_timeouts": "0", "ipv4.tcp_recovery": "1",
     "ipv4.tcp_notsent_lowat": "4294967295", "ipv4.tcp_fin_timeout": "60",
