@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What hostile frames cost, and whom. flood_<kind>_ns is the time of a worker's turn for each frame
-// of a burst of 64 hostile ones, everything that it makes us send included, while 64 connections
+// of a burst of hostile ones, everything that it makes us send included, while 64 connections
 // are established; flood_good_ns is that of a good segment on those (tools/bench divides). And
 // flood_goodput_ratio: how fast a connection is over a wire of 1 Gbit/s, in virtual time, beside
 // one hostile frame for each of its own, of all kinds in turn, over its speed without.

@@ -51,6 +51,6 @@ class LwipRig {
 };
 
 inline constexpr uint32_t kLwipSegmentBytes = 1448;  // As of rx_rig.h.
-inline constexpr uint32_t kLwipBurstSegments = 64;
+inline constexpr uint32_t kLwipBurstSegments = 256;
 
 }  // namespace devmem::bench

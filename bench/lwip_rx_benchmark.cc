@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The rows of rx_segment_benchmark.cc that Debian's liblwip can do too: one segment of 1448 bytes
-// from a driver's hands to the application's callback, acknowledgments made, in bursts of 64.
+// from a driver's hands to the application's callback, acknowledgments made, in bursts.
 // Making the frames is outside of the time, and a turn in which the thread lost the CPU is not
 // counted, as for ours. Each benchmark reports a counter of its own name.
 

@@ -21,7 +21,7 @@ namespace devmem::bench {
 
 class ReplySinkQueue final : public RxQueue {
  public:
-  static constexpr size_t kSlots = 128;  // Frames that are kept.
+  static constexpr size_t kSlots = 2 * kBatchFramesMax;  // Frames that are kept.
 
   explicit ReplySinkQueue(RxQueue& receiver) : receiver_(receiver) {}
 

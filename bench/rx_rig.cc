@@ -77,10 +77,13 @@ T OrDie(absl::StatusOr<T> result) {
   std::exit(1);
 }
 
-// Until the window is open and acknowledgments are no longer sent at once: a multiple of the period
-// in which segments come late.
-constexpr uint32_t kWarmUpSegments = 100;
-static_assert(kWarmUpSegments >= 2 * kQuickAckSegments);
+// Until acknowledgments are no longer sent at once and the window is open by more than a burst,
+// which it is once so much was consumed several times: a multiple of the period in which segments
+// come late.
+uint32_t WarmUpSegments(uint32_t flow_count) {
+  return 100 * std::max(1u, 16 * kBurstSegments / 100 / flow_count);
+}
+static_assert(100 >= 2 * kQuickAckSegments);
 
 constexpr uint32_t kHoleSegmentsMax = 17;
 
@@ -232,7 +235,7 @@ bool RxRig::InjectSegment(Peer& peer) {
 
 bool RxRig::WarmUp(Peer& peer) {
   bool all = true;
-  for (uint32_t i = 0; i < kWarmUpSegments; ++i) {
+  for (uint32_t i = 0; i < WarmUpSegments(options_.flow_count); ++i) {
     all &= InjectSegment(peer);
     Release(Receive());
   }
@@ -242,7 +245,7 @@ bool RxRig::WarmUp(Peer& peer) {
 bool RxRig::Send() {
   Tick();
   bool all = true;
-  for (uint32_t i = 0; i < kBurstSegments; ++i) {
+  for (uint32_t i = 0; i < options_.burst_segments; ++i) {
     all &= InjectSegment(peers_[next_peer_]);
     next_peer_ = next_peer_ + 1 == peers_.size() ? 0 : next_peer_ + 1;
   }
@@ -250,7 +253,7 @@ bool RxRig::Send() {
 }
 
 void RxRig::SendSyns() {
-  now_ += kBurstPeriod;
+  Tick();
   visitors_.clear();
   for (uint32_t i = 0; i < kBurstSegments; ++i) {
     // Behind the rig's own flows, and round again when their ports are long free.

@@ -34,8 +34,8 @@ namespace devmem::bench {
 // What fits an MTU of 1500 beside IPv4, TCP and a timestamp.
 inline constexpr uint32_t kSegmentBytes = 1448;
 inline constexpr uint32_t kBurstSegments = kBatchFramesMax;
-// A burst of 64 segments takes so long at 25 Gbit/s.
-inline constexpr Nanos kBurstPeriod = 30 * kMicrosecond;
+// How long 64 segments take at 25 Gbit/s.
+inline constexpr Nanos kPeriodOf64 = 30 * kMicrosecond;
 
 // A region with an attachment and a page pool over all of it.
 struct BenchMemory {
@@ -52,6 +52,7 @@ struct RxRigOptions {
   uint32_t flow_count = 1;  // Established connections that send.
   uint32_t idle_count = 0;  // Others that are open and silent, between the ones that send.
   Disorder disorder = Disorder::kNone;
+  uint32_t burst_segments = kBurstSegments;  // Of Send(): at most kBurstSegments.
   uint64_t region_bytes = 64u << 20;
 };
 
@@ -76,7 +77,7 @@ class RxRig {
   uint32_t CloseEnded();
   uint32_t connection_count() const { return worker_->engine().connection_count(); }
 
-  // Puts the next kBurstSegments segments into the NIC's ring, round-robin over the flows, and
+  // Puts the next burst_segments segments into the NIC's ring, round-robin over the flows, and
   // takes the acknowledgments of the burst before off the wire. False: something was lost.
   bool Send();
 
@@ -92,7 +93,7 @@ class RxRig {
   bool Inject(std::span<const uint8_t> header, uint32_t payload_bytes) {
     return link_->a().InjectHeader(0, header, payload_bytes);
   }
-  void Tick() { now_ += kBurstPeriod; }
+  void Tick() { now_ += kPeriodOf64 * options_.burst_segments / 64; }
   // The header of a flow's segments; sequence number and timestamp are of some earlier one.
   std::span<const uint8_t> header_of(uint32_t flow) const {
     return std::span(peers_[flow].header).first(peers_[flow].header_bytes);

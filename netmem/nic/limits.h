@@ -12,11 +12,12 @@ namespace devmem {
 
 inline constexpr uint32_t kQueuesMax = 64;  // Per netdev.
 
-// One poll: enough to spread the cost of the call over, few enough that what it brings is still hot
-// when the application looks at it. A poll ends at whichever bound comes first.
-inline constexpr uint32_t kBatchFramesMax = 64;
-inline constexpr uint32_t kBatchPiecesMax = 256;
-inline constexpr uint32_t kBatchPayloadBytesMax = 256u << 10;
+// One poll: enough to spread its cost over, to fetch ahead, and to find frames of one flow that
+// others came between; few enough that what it brings is still hot when the application looks at
+// it. A poll ends at whichever bound comes first.
+inline constexpr uint32_t kBatchFramesMax = 256;
+inline constexpr uint32_t kBatchPiecesMax = 512;
+inline constexpr uint32_t kBatchPayloadBytesMax = 512u << 10;
 
 // Ethernet 14 + IPv4 with options 60 + TCP with options 60, and room for IPv6 extension headers.
 inline constexpr uint32_t kHeaderSlotBytes = 192;
@@ -43,7 +44,7 @@ inline constexpr int64_t kStagingPollNanosMax = 1'000'000;
 
 // Frames of one queue that wait for their bytes to arrive on the device. Beyond that, and beyond
 // the staging memory, frames wait in the NIC.
-inline constexpr uint32_t kStagedFramesMax = 512;
+inline constexpr uint32_t kStagedFramesMax = 1024;
 
 // Pieces that one frame can need: the runs of a posted window. A poll goes on only while the batch
 // has room for as many, so that no frame loses bytes for want of a piece.

@@ -63,7 +63,7 @@ void SetPerFrame(benchmark::State& state, uint32_t frames) {
 // Time per frame from the ring to a descriptor, and its pieces put back. Several polls are timed at
 // once, because reading the thread's clock is a system call.
 void BM_WireNicPoll(benchmark::State& state) {
-  constexpr uint32_t kPolls = 8;
+  constexpr uint32_t kPolls = 2;
   Bench bench(static_cast<uint32_t>(state.range(0)));
   for (auto _ : state) {
     if (!bench.Inject(kPolls * kBatchFramesMax)) state.SkipWithError("no room");

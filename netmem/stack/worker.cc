@@ -54,7 +54,7 @@ uint32_t Worker::Run(Nanos now) {
   const uint32_t frames = staging_ == nullptr ? queue_->Poll(*batch_) : staging_->Poll(*batch_);
   waits_for_memory_.store(queue_->waits_for_memory(), std::memory_order_relaxed);
   Prefetch(frames);
-  for (uint32_t i = 0; i < frames;) i += HandleRun(i, now);
+  HandleBatch(frames, now);
   if (frames == 0 && queue_->gone() && !gone()) [[unlikely]] {
     OnDeviceGone(now);
     ++done;

@@ -30,6 +30,7 @@
 #include "netmem/nic/staging_queue.h"
 #include "netmem/piece_store.h"
 #include "netmem/stack/addresses.h"
+#include "netmem/stack/batch_flows.h"
 #include "netmem/stack/handover.h"
 #include "netmem/stack/limits.h"
 #include "netmem/stack/neighbours.h"
@@ -170,9 +171,11 @@ class Worker final : public SegmentSink {
   [[gnu::cold]] void OnMemoryGoes(Nanos now);
   void Prefetch(uint32_t frames);
   void OnDeviceGone(Nanos now);
+  void HandleBatch(uint32_t frames, Nanos now);
   uint32_t HandleRun(uint32_t first, Nanos now);
   bool StartRun(const RxDescriptor& frame);
   bool ExtendRun(const RxDescriptor& first, const RxDescriptor& frame);
+  void AddPieces(std::span<const Piece> pieces);
   void FillSegment(const RxDescriptor& frame);
   struct PendingAck {
     uint16_t bytes;
@@ -238,7 +241,8 @@ class Worker final : public SegmentSink {
   uint32_t ack_count_ = 0;
   const MacAddress mac_;
   std::unique_ptr<RxBatch> batch_;
-  std::array<uint64_t, kBatchFramesMax> hashes_;  // Of the flows of the batch.
+  BatchFlows flows_;                               // Of the batch.
+  std::array<Piece, kBatchPiecesMax> run_pieces_;  // Of run_, unless they lie together anyway.
   std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_in_;
   std::unique_ptr<std::array<uint8_t, kEchoBytesMax + kHeaderSlotBytes>> echo_out_;
 };

@@ -4,6 +4,7 @@
 // each other are handed to TCP as one (software GRO), and acknowledgments leave by a short way.
 // Everything out of the ordinary goes through Handle().
 
+#include <algorithm>
 #include <array>
 
 #include "netmem/stack/worker.h"
@@ -34,13 +35,13 @@ const uint8_t* TcpOf(const RxDescriptor& frame) {
 // Two rounds over the batch: where each lookup begins, then the connections that they lead to, so
 // that the misses of all frames are under way together.
 void Worker::Prefetch(uint32_t frames) {
+  flows_.Clear();
   for (uint32_t i = 0; i < frames; ++i) {
-    hashes_[i] = engine_->HashOf(batch_->frames[i].headers.flow);
-    engine_->PrefetchLookup(hashes_[i]);
+    const uint64_t hash = engine_->HashOf(batch_->frames[i].headers.flow);
+    if (flows_.Add(i, hash)) engine_->PrefetchLookup(hash);
   }
   for (uint32_t i = 0; i < frames; ++i) {
-    if (i != 0 && hashes_[i] == hashes_[i - 1]) continue;
-    engine_->PrefetchConnection(hashes_[i]);
+    if (!flows_.follows(i)) engine_->PrefetchConnection(flows_.hash(i));
   }
 }
 
@@ -72,7 +73,7 @@ bool Worker::StartRun(const RxDescriptor& frame) {
   return true;
 }
 
-// Whether `frame`, which follows the run's last one in the batch, continues the run that `first`
+// Whether `frame`, the next one of its flow in the batch, continues the run that `first`
 // began; if so, it is part of it now. As with any NIC's GRO, a run is no longer than one frame may
 // be.
 bool Worker::ExtendRun(const RxDescriptor& first, const RxDescriptor& frame) {
@@ -97,29 +98,58 @@ bool Worker::ExtendRun(const RxDescriptor& first, const RxDescriptor& frame) {
   run_.payload_bytes += frame.placed_bytes;
   run_.segment_count = static_cast<uint16_t>(run_.segment_count + frame.segment_count);
   ++run_.frame_count;
-  run_.pieces = {run_.pieces.data(), run_.pieces.size() + frame.piece_count};
+  AddPieces(batch_->PiecesOf(frame));
   return true;
 }
 
-// Handles the frame of index `first`, and those that continue it. Returns how many.
+// The pieces of frames that arrived one after the other lie so in the batch. Once others were
+// between them, the run's pieces are put together elsewhere.
+void Worker::AddPieces(std::span<const Piece> pieces) {
+  std::span<const Piece>& all = run_.pieces;
+  if (all.data() + all.size() != pieces.data()) {
+    if (all.data() != run_pieces_.data()) {
+      std::copy(all.begin(), all.end(), run_pieces_.begin());
+    }
+    std::copy(pieces.begin(), pieces.end(), &run_pieces_[all.size()]);
+    all = {run_pieces_.data(), all.size() + pieces.size()};
+    return;
+  }
+  all = {all.data(), all.size() + pieces.size()};
+}
+
+// Handles the frame of index `first`, and those of its flow that continue it. Returns the next one
+// of the flow; 0: none.
 uint32_t Worker::HandleRun(uint32_t first, Nanos now) {
   const RxDescriptor& frame = batch_->frames[first];
+  uint32_t next = flows_.next(first);
   if (!StartRun(frame)) {
     Handle(frame, now);
-    return 1;
+    return next;
   }
-  uint32_t next = first + 1;
-  while (next < batch_->frame_count && hashes_[next] == hashes_[first] &&
-         ExtendRun(frame, batch_->frames[next])) {
-    ++next;
+  while (next != 0 && ExtendRun(frame, batch_->frames[next])) next = flows_.next(next);
+  if (engine_->InputRun(frame.headers.flow, flows_.hash(first), run_, now)) [[likely]] {
+    stats_.merged_frames.Add(run_.frame_count - 1);
+    return next;
   }
-  const uint32_t frames = next - first;
-  stats_.merged_frames.Add(frames - 1);
-  if (engine_->InputRun(frame.headers.flow, hashes_[first], run_, now)) [[likely]] {
-    return frames;
+  uint32_t index = first;
+  do {
+    Handle(batch_->frames[index], now);
+    index = flows_.next(index);
+  } while (index != next);
+  return next;
+}
+
+// Frames of one flow are handled in the order in which they arrived, and together, so that what
+// another flow sent between them does not keep them apart (as in Linux's GRO). Flows come in the
+// order of their first frames.
+void Worker::HandleBatch(uint32_t frames, Nanos now) {
+  for (uint32_t i = 0; i < frames; ++i) {
+    if (flows_.follows(i)) continue;
+    uint32_t next = i;
+    do {
+      next = HandleRun(next, now);
+    } while (next != 0);
   }
-  for (uint32_t i = first; i < next; ++i) Handle(batch_->frames[i], now);
-  return frames;
 }
 
 // Built here and sent when the batch is full or the turn ends: a device that copies a frame right

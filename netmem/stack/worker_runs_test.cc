@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which neighbours of a batch the worker hands to TCP as one: what time stamps and ECN say of a
-// frame must not be lost by it. Frames are injected into the worker's NIC, whole.
+// Which frames of a batch the worker hands to TCP as one: neither what time stamps and ECN say of a
+// frame nor the order of a flow may be lost by it. Frames are injected into the worker's NIC,
+// whole.
 
 #include <gtest/gtest.h>
 
@@ -97,6 +98,23 @@ class WorkerRunsTest : public ::testing::Test {
     std::rotate(options, options + 2, options + 12);
     return frame;
   }
+  // A frame with payload of a flow that nobody has here, to come between others.
+  std::vector<uint8_t> Stranger() const {
+    TcpFrameSpec spec = Spec();
+    spec.flow.local_port = 40001;
+    return Frame(spec);
+  }
+  // Whether the first `frames` of the stream are there to be read, byte for byte.
+  void ExpectStream(uint32_t frames) {
+    std::vector<uint8_t> expected;
+    for (uint32_t i = 0; i < frames; ++i) {
+      const std::vector<uint8_t> part = TestPayload(kBytes, Spec(i).seq.value());
+      expected.insert(expected.end(), part.begin(), part.end());
+    }
+    std::vector<uint8_t> read(expected.size() + 1);
+    read.resize(worker().ReadBytes(const_cast<TcpConnection&>(connection()), read, now_));
+    EXPECT_EQ(read, expected);
+  }
   void Batch(const std::vector<std::vector<uint8_t>>& frames) {
     for (const std::vector<uint8_t>& frame : frames) EXPECT_TRUE(link_->a().Inject(frame));
     now_ += kMillisecond;
@@ -144,6 +162,34 @@ TEST_F(WorkerRunsTest, CongestionThatWasExperiencedIsNotMergedAway) {
   Batch({Marked(6, kEcnCongestion), Marked(7, kEcnCongestion)});
   EXPECT_EQ(merged(), 1u);
   EXPECT_EQ(received_bytes(), 8 * kBytes);
+}
+
+TEST_F(WorkerRunsTest, OthersBetweenThemDoNotKeepFramesApart) {
+  Batch({Frame(Spec(0)), Stranger(), Frame(Spec(1)), Frame(Spec(2)), Stranger(), Stranger(),
+         Frame(Spec(3)), Frame(Spec(4)), Stranger()});
+  EXPECT_EQ(merged(), 4u);
+  EXPECT_EQ(worker().engine().stats().segments_short_path, 5u);
+  ExpectStream(5);
+}
+
+TEST_F(WorkerRunsTest, FramesOfAFlowKeepTheirOrderAmongOthers) {
+  // One that does not fit its run: what comes behind it begins the next.
+  Batch({Frame(Spec(0)), Stranger(), Frame(Spec(2)), Stranger(), Frame(Spec(1)), Stranger(),
+         Frame(Spec(3))});
+  EXPECT_EQ(worker().engine().stats().out_of_order_segments, 1u);
+  EXPECT_EQ(merged(), 0u);
+  ExpectStream(4);
+}
+
+TEST_F(WorkerRunsTest, ARunIsNoLongerThanAFrameMayBe) {
+  std::vector<std::vector<uint8_t>> frames;
+  for (uint32_t i = 0; i < 100; ++i) {
+    frames.push_back(Frame(Spec(i)));
+    if (i % 3 == 0) frames.push_back(Stranger());
+  }
+  Batch(frames);
+  EXPECT_EQ(merged(), 99u);
+  ExpectStream(100);
 }
 
 }  // namespace

@@ -45,7 +45,8 @@ inline void TcpEngine::Grant(TcpConnection& connection) {
   const uint32_t mss = OurMss(connection.flow);
   WindowLedger& ledger = LedgerOf(connection);
   // A window that is all but full is left alone, so that not every acknowledgment asks the ledger.
-  const uint64_t within_reach = ledger.WithinReach(wanted, mss);
+  const uint64_t within_reach =
+      ledger.WithinReach(wanted, connection.receiver.reassembly().bytes(), mss);
   if (outstanding + within_reach / kWindowStepDivisor > within_reach) [[likely]] {
     connection.receiver.Extend(ledger.Keep(outstanding, connection.rcv_scale));
   } else {

@@ -104,12 +104,12 @@ class WindowLedger {
   // and below half the window is held back (window.h, ReceiverMayAdvance).
   GrantResult Grant(const GrantRequest& request);
   // What Grant() would at most lead to now, as far as the last one could see: where connections
-  // share the memory, one that has its share need not ask for more.
-  uint64_t WithinReach(uint64_t wanted_bytes, uint32_t mss_bytes) const {
+  // share the memory, one that has its share need not ask for more. `ahead_bytes` as in a request.
+  uint64_t WithinReach(uint64_t wanted_bytes, uint64_t ahead_bytes, uint32_t mss_bytes) const {
     if (wanted_bytes <= reach_bytes_) [[likely]]
       return wanted_bytes;
-    return std::min(wanted_bytes,
-                    std::max(reach_bytes_, uint64_t{kWindowFloorSegments} * mss_bytes));
+    const uint64_t floor_bytes = uint64_t{kWindowFloorSegments} * mss_bytes;
+    return std::min(wanted_bytes, std::max(reach_bytes_ + ahead_bytes, floor_bytes));
   }
   // What Grant() does when nothing is to be added: only rounds the promise up to the unit. Returns
   // the window.
@@ -153,7 +153,7 @@ class WindowLedger {
   uint64_t waste_ = kWasteOne;
   uint64_t inverse_waste_ = kWasteOne;  // kWasteOne^2 / waste_, kept for the same reason.
   uint64_t share_bytes_ = 0;  // Twice an equal share. Kept, so that a grant does not divide.
-  uint64_t reach_bytes_ = 0;  // The share that the last grant went by.
+  uint64_t reach_bytes_ = 0;  // What the last grant went by: the equal share, or twice that.
   uint32_t connection_count_ = 0;
 };
 
@@ -175,15 +175,19 @@ inline WindowLedger::GrantResult WindowLedger::Grant(const GrantRequest& request
   if (request.window_scale != 0) limit_bytes -= limit_bytes / kRoundingDivisor;
   // Half of the connections are idle as a rule, and the others may use their part; but once most of
   // the memory is promised, an equal share is what new credit leads to.
-  reach_bytes_ = 2 * promised_bytes_ > limit_bytes ? share_bytes_ / 2 : share_bytes_;
+  const bool tight = 2 * promised_bytes_ > limit_bytes;
+  const uint64_t share_bytes = tight ? share_bytes_ / 2 : share_bytes_;
   const uint64_t wish_bytes =
-      std::min({request.wanted_bytes, config_.window_cap_bytes, reach_bytes_});
+      std::min({request.wanted_bytes, config_.window_cap_bytes, share_bytes});
   const uint64_t floor_units = RoundUp(floor_bytes, unit_bytes);
   const uint64_t target_bytes = std::min(std::max(RoundDown(wish_bytes, unit_bytes), floor_units),
                                          uint64_t{65535} << request.window_scale);
   const uint64_t awaited_bytes = promised_bytes_ - request.ahead_bytes;
   const uint64_t room_bytes = limit_bytes - std::min(limit_bytes, awaited_bytes);
-  const uint64_t funded_bytes = RoundDown(outstanding_bytes + room_bytes, unit_bytes);
+  // Of what may be promised, too: else those who ask first would use up what arrives for others.
+  reach_bytes_ = tight ? limit_bytes / std::max(connection_count_, 1u) : share_bytes_;
+  const uint64_t funded_bytes = RoundDown(
+      std::min(outstanding_bytes + room_bytes, reach_bytes_ + request.ahead_bytes), unit_bytes);
   const uint64_t offer_bytes = std::min(target_bytes, std::max(funded_bytes, floor_units));
 
   GrantResult result;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <random>
 #include <vector>
 
@@ -143,17 +145,44 @@ TEST(WindowLedgerTest, OneConnectionGetsAtMostTwiceItsShare) {
   EXPECT_FALSE(grant.limited);
 }
 
+// All are busy and their bytes are read at once. What arrives frees a promise, which goes to
+// whoever asks first: those who ask late must not be left with less and less.
+TEST(WindowLedgerTest, WhoAsksLastGetsHisShareAllTheSame) {
+  constexpr uint64_t kBurst = 4 * kMss;
+  WindowLedger ledger = Make();
+  std::array<uint64_t, 64> windows{};
+  for (size_t i = 0; i < windows.size(); ++i) ledger.Join();
+  for (int round = 0; round < 2000; ++round) {
+    for (uint64_t& window : windows) {
+      const uint64_t bytes = std::min(window, kBurst);
+      ledger.OnArrived(bytes);
+      window -= bytes;
+    }
+    for (uint64_t& window : windows) {
+      window = ledger.Grant(Scaled(window, 4 << 20, kCapacity, 7)).window_bytes;
+    }
+  }
+  const auto [least, most] = std::minmax_element(windows.begin(), windows.end());
+  EXPECT_GT(*least * 8, *most * 7);
+  EXPECT_GT(*least, kCapacity / windows.size() * 3 / 4);
+}
+
 // Once most of the memory is promised, asking for more than an equal share would be in vain.
 TEST(WindowLedgerTest, WhatIsWithinReachIsTheShareThatTheLastGrantWentBy) {
   WindowLedger ledger = Make();
   for (int i = 0; i < 64; ++i) ledger.Join();
-  EXPECT_EQ(ledger.WithinReach(1 << 30, kMss), 2u << 20) << "twice a share while there is plenty";
-  EXPECT_EQ(ledger.WithinReach(3000, kMss), 3000u);
+  EXPECT_EQ(ledger.WithinReach(1 << 30, 0, kMss), 2u << 20)
+      << "twice a share while there is plenty";
+  EXPECT_EQ(ledger.WithinReach(3000, 0, kMss), 3000u);
   for (int i = 0; i < 20; ++i) (void)ledger.Grant(Scaled(0, 1 << 30, kCapacity, 10));
-  EXPECT_EQ(ledger.WithinReach(1 << 30, kMss), 1u << 20) << "a share when it is tight";
-  EXPECT_EQ(ledger.WithinReach(1 << 30, 1 << 20), 2u << 20) << "two segments in any case";
+  const uint64_t may_be_promised = (kCapacity - kReserve) * 7 / 8;
+  EXPECT_EQ(ledger.WithinReach(1 << 30, 0, kMss), may_be_promised / 64)
+      << "a share when it is tight";
+  EXPECT_EQ(ledger.WithinReach(1 << 30, 5000, kMss), may_be_promised / 64 + 5000)
+      << "and what has come already, behind a hole";
+  EXPECT_EQ(ledger.WithinReach(1 << 30, 0, 1 << 20), 2u << 20) << "two segments in any case";
   for (int i = 0; i < 32; ++i) ledger.Leave(0);
-  EXPECT_EQ(ledger.WithinReach(1 << 30, kMss), 4u << 20) << "half of them went";
+  EXPECT_EQ(ledger.WithinReach(1 << 30, 0, kMss), 4u << 20) << "half of them went";
 }
 
 TEST(WindowLedgerTest, AWindowIsNeverMoreThanItsScaleCanSay) {
