@@ -92,6 +92,8 @@ class Sender {
   const RtoEstimator& rto() const { return rto_; }
   RtoEstimator& rto() { return rto_; }
   NewReno congestion() const { return stream_ != nullptr ? stream_->congestion : FirstWindow(); }
+  // Of what is in flight, what the peer has told that it has.
+  uint32_t sacked_bytes() const { return stream_ != nullptr ? stream_->sacked.sacked_bytes() : 0; }
   uint32_t peer_window_bytes() const { return window_.bytes; }
 
   // Takes what fits of the user's bytes; see SendBuffer::Write. Allocates.
