@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NewReno step by step as RFC 6582 section 3.2 numbers it; growth as RFC 3465 section 2 says, with
-// the limit of RFC 9406 section 4.3.
+// NewReno step by step as RFC 6582 section 3.2 numbers it; growth as RFC 3465 section 2 says,
+// without its bound for one acknowledgment.
 #include "netmem/tcp/congestion.h"
 
 #include <algorithm>
@@ -76,9 +76,13 @@ void NewReno::Grow(uint32_t acked_bytes, uint32_t peak_flight_bytes) {
     // A window of which no more than half is used has proven nothing (RFC 7661 section 1).
     if (!cwnd_limited_ && uint64_t{peak_flight_bytes} * 2 <= cwnd_bytes_) return;
     // After a timeout one ACK may cover what had been received before it (RFC 3465 section 2.3).
-    const uint32_t limit = (after_timeout_ ? 1 : kAbcLimitSegments) * mss_bytes_;
-    SetCwnd(uint64_t{cwnd_bytes_} + std::min(acked_bytes, limit));
-    return;
+    // Otherwise receivers that merge segments, as ours, acknowledge many of them at once.
+    const uint32_t limit = after_timeout_ ? mss_bytes_ : acked_bytes;
+    const uint32_t until_bytes = ssthresh_bytes_ - cwnd_bytes_;
+    acked_bytes = std::min(acked_bytes, limit);
+    SetCwnd(uint64_t{cwnd_bytes_} + std::min(acked_bytes, until_bytes));
+    if (acked_bytes <= until_bytes) return;
+    acked_bytes -= until_bytes;
   }
   if (!cwnd_limited_ && uint64_t{peak_flight_bytes} + mss_bytes_ <= cwnd_bytes_) return;
   avoidance_bytes_ += std::min(acked_bytes, cwnd_bytes_);

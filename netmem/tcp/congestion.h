@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Congestion control of what one connection sends: slow start and congestion avoidance (RFC 5681)
-// by acknowledged bytes (RFC 3465, RFC 9406 section 4.3), limited transmit (RFC 3042), and NewReno
-// fast recovery (RFC 6582). The sender calls it on the worker's thread; it decides how much may be
+// by acknowledged bytes (RFC 3465), limited transmit (RFC 3042), and NewReno fast recovery (RFC
+// 6582). The sender calls it on the worker's thread; it decides how much may be
 // in flight and when to send the first unacknowledged segment again, and knows neither segments nor
 // timers.
 #pragma once
@@ -45,6 +45,10 @@ class NewReno {
   uint32_t cwnd_bytes() const { return cwnd_bytes_; }
   uint32_t ssthresh_bytes() const { return ssthresh_bytes_; }
   bool in_recovery() const { return in_recovery_; }
+  // What was sent before the last timeout is not all acknowledged.
+  bool after_timeout() const { return after_timeout_; }
+  // What was sent before the last mark is not all acknowledged.
+  bool in_marked() const { return in_marked_; }
   // How much may be in flight: cwnd plus what limited transmit allows.
   uint32_t window_bytes() const { return cwnd_bytes_ + limited_transmit_bytes_; }
 

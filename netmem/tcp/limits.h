@@ -143,8 +143,6 @@ inline constexpr size_t kSendBufferOverlapBytes = 64u << 10;
 inline constexpr uint32_t kInitialWindowSegments = 10;  // RFC 6928 section 2.
 inline constexpr uint32_t kInitialWindowBytesMax = 14600;
 inline constexpr uint32_t kDuplicateAckThreshold = 3;  // RFC 5681 section 3.2.
-// The L of RFC 3465 section 2.2, as RFC 9406 section 4.3 has it for a sender that does not pace.
-inline constexpr uint32_t kAbcLimitSegments = 8;
 inline constexpr uint32_t kCongestionWindowBytesMax = 1u << 30;
 
 inline constexpr uint32_t kConnectionsMax = 1u << 24;  // Of one worker.

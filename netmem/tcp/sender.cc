@@ -38,6 +38,23 @@ size_t Sender::Queue(std::span<const uint8_t> bytes) {
   return stream_->buffer.Write(bytes);
 }
 
+void Sender::EndRecord() {
+  if (stream_ == nullptr || stream_->buffer.empty()) return;
+  const SeqNum end = snd_una_ + (syn_acked_ ? 0u : 1u) + end_offset();
+  std::vector<SeqNum>& ends = stream_->record_ends;
+  if (ends.empty() || ends.back() < end) ends.push_back(end);
+}
+
+// How far it is from `offset` to the end of its record; UINT32_MAX: it has none yet.
+uint32_t Sender::RecordBytes(uint32_t offset) const {
+  if (stream_ == nullptr) return UINT32_MAX;
+  const SeqNum at = snd_una_ + offset;
+  for (const SeqNum end : stream_->record_ends) {
+    if (end > at) return end.value() - at.value();
+  }
+  return UINT32_MAX;
+}
+
 void Sender::OnSynSent(Nanos now) {
   timing_ = snd_nxt_ == iss_;  // Karn: a SYN that goes again is not timed.
   snd_nxt_ = iss_ + 1;
@@ -88,6 +105,7 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
   const uint32_t told =
       sack_ ? stream_->sacked.SackedBelow(snd_una_) : stream_->congestion.duplicate_bytes();
   stream_->sacked.OnAck(snd_una_);
+  std::erase_if(stream_->record_ends, [this](SeqNum end) { return end <= snd_una_; });
   const AckResult result = stream_->congestion.OnAck(snd_una_, data, flight_bytes(), told);
   outcome.retransmit = result == AckResult::kPartial || result == AckResult::kFirstPartial;
   outcome.restart_timer = result != AckResult::kPartial;
@@ -143,11 +161,15 @@ void Sender::SampleRtt(const Segment& segment, const TimestampState& timestamps,
 std::optional<SendPlan> Sender::PlanAt(uint32_t offset, uint32_t bytes_max) {
   SendPlan plan;
   plan.seq = snd_una_ + offset;
-  if (stream_ != nullptr) plan.payload = stream_->buffer.Peek(offset, bytes_max);
+  const uint32_t record = RecordBytes(offset);
+  if (stream_ != nullptr) {
+    plan.payload = stream_->buffer.Peek(offset, std::min(bytes_max, record));
+  }
   const uint32_t bytes = static_cast<uint32_t>(plan.payload.size());
   plan.fin = fin_queued_ && offset + bytes == end_offset();
   if (bytes == 0 && !plan.fin) return std::nullopt;
-  plan.pushed = bytes != 0 && !more_follows_ && offset + bytes == end_offset();
+  plan.pushed =
+      bytes != 0 && (bytes == record || (!more_follows_ && offset + bytes == end_offset()));
   if (bytes > mss_bytes_) plan.gso_segment_bytes = static_cast<uint16_t>(mss_bytes_);
   return plan;
 }
@@ -171,7 +193,8 @@ std::optional<SendPlan> Sender::NextNew(uint32_t segment_bytes_max, uint32_t roo
   const uint32_t flight = flight_bytes();
   // Behind our FIN there is nothing.
   if (flight > end_offset()) return std::nullopt;
-  const uint32_t unsent = end_offset() - flight;
+  const uint32_t queued = end_offset() - flight;
+  const uint32_t unsent = std::min(queued, RecordBytes(flight));
   if (unsent == 0) {
     if (!fin_queued_) return std::nullopt;
     return PlanAt(flight, 0);
@@ -187,14 +210,14 @@ std::optional<SendPlan> Sender::NextNew(uint32_t segment_bytes_max, uint32_t roo
   question.nothing_in_flight = flight == 0 || stream_->small_end <= snd_una_;
   question.no_delay = no_delay_;
   question.cork = cork_;
-  question.last = fin_queued_;
+  question.last = fin_queued_ || unsent < queued;
   // What goes again after a timeout went before: no rule about small segments holds it back.
   if (snd_nxt_ == snd_max_ && !MaySendNow(question)) return std::nullopt;
   uint32_t bytes =
       std::min({usable, unsent, segment_bytes_max, stream_->sacked.GapAfter(snd_nxt_)});
   // A super-frame is whole segments, but for the very end of the data, which waits for no other.
   const bool tail_may_go =
-      bytes == unsent && (fin_queued_ || (!cork_ && (question.nothing_in_flight || no_delay_)));
+      bytes == unsent && (question.last || (!cork_ && (question.nothing_in_flight || no_delay_)));
   if (bytes > mss_bytes_ && !tail_may_go) bytes -= bytes % mss_bytes_;
   if (bytes == 0) return std::nullopt;
   return PlanAt(flight, bytes);

@@ -23,6 +23,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "netmem/tcp/congestion.h"
 #include "netmem/tcp/rto.h"
@@ -92,10 +93,15 @@ class Sender {
   const RtoEstimator& rto() const { return rto_; }
   RtoEstimator& rto() { return rto_; }
   NewReno congestion() const { return stream_ != nullptr ? stream_->congestion : FirstWindow(); }
+  // Of what is in flight, what the peer has told that it has.
+  uint32_t sacked_bytes() const { return stream_ != nullptr ? stream_->sacked.sacked_bytes() : 0; }
   uint32_t peer_window_bytes() const { return window_.bytes; }
 
   // Takes what fits of the user's bytes; see SendBuffer::Write. Allocates.
   size_t Queue(std::span<const uint8_t> bytes);
+  // What is queued now ends a record: nothing that follows shares a segment with it, and it is
+  // pushed (RFC 9293 section 3.9.1.2; MSG_EOR of sockets). Allocates.
+  void EndRecord();
   // The user closed: a FIN follows the last byte.
   void QueueFin() { fin_queued_ = true; }
   bool fin_queued() const { return fin_queued_; }
@@ -188,10 +194,11 @@ class Sender {
 
     SendBuffer buffer;
     NewReno congestion;
-    Nanos sent_at = 0;  // When a segment of the stream went last.
-    SeqNum small_end;   // Where the last segment ends that was not full.
-    SeqNum tail;        // Where the last segment of what was sent begins.
-    SeqNum probe_end;   // RFC 8985's TLP.end_seq, while probing_.
+    Nanos sent_at = 0;                // When a segment of the stream went last.
+    SeqNum small_end;                 // Where the last segment ends that was not full.
+    SeqNum tail;                      // Where the last segment of what was sent begins.
+    SeqNum probe_end;                 // RFC 8985's TLP.end_seq, while probing_.
+    std::vector<SeqNum> record_ends;  // Behind snd_una, in order; as a rule none.
     Nanos timeout_at = 0;
     // RFC 6675 section 2: what the peer has; how far has been sent again in this recovery; and
     // whether its one rescue segment has gone.
@@ -203,6 +210,7 @@ class Sender {
   std::optional<SendPlan> PlanAt(uint32_t offset, uint32_t bytes_max);
   std::optional<SendPlan> NextNew(uint32_t segment_bytes_max, uint32_t room_bytes);
   std::optional<SendPlan> NextInRecovery();
+  uint32_t RecordBytes(uint32_t offset) const;
   void TakeSacks(const Segment& segment, AckOutcome* outcome);
   bool OnSackNews();
   void OnNothingNew(const Segment& segment, bool window_moved, AckOutcome* outcome);

@@ -344,5 +344,26 @@ TEST_F(SenderTest, OnlyTheFirstCopyCountsAsSent) {
   EXPECT_EQ(sender_.OnSent(*sender_.FirstUnacked(), now_), 0u);
 }
 
+TEST_F(SenderTest, ARecordSharesNoSegmentWithWhatFollowsAndIsPushed) {
+  Queue(300);
+  sender_.EndRecord();
+  Queue(2500);
+  sender_.EndRecord();
+  Queue(100);
+  EXPECT_TRUE(sender_.NextToSend(kMss)->pushed);
+  // The end of a record goes though it is small; what ends none is held back.
+  EXPECT_EQ(SendAll(), "0+300 300+1000 1300+1000 2300+500");
+  EXPECT_EQ(Resend(), "0+300");
+  Ack(2800);
+  EXPECT_EQ(SendAll(), "2800+100");
+}
+
+TEST_F(SenderTest, ASuperFrameEndsWithItsRecord) {
+  Queue(2500);
+  sender_.EndRecord();
+  Queue(5000);
+  EXPECT_EQ(SendAll(8000), "0+2500 2500+5000");
+}
+
 }  // namespace
 }  // namespace devmem

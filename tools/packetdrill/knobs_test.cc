@@ -59,6 +59,13 @@ TEST(KnobsTest, WhatIsNotUnderstoodIsNamedAndSkipped) {
   EXPECT_TRUE(ParseKnobs("tcp_wonder=1 tcp_sack=0").knobs.sack == false);
 }
 
+TEST(KnobsTest, EarlyRetransmissionsOfThreeAndFourAreLossProbes) {
+  EXPECT_TRUE(ParseKnobs("").knobs.loss_probe);
+  EXPECT_FALSE(ParseKnobs("tcp_early_retrans=0").knobs.loss_probe);
+  EXPECT_TRUE(ParseKnobs("net.ipv4.tcp_early_retrans=4").knobs.loss_probe);
+  EXPECT_EQ(ParseKnobs("tcp_invalid_ratelimit=0").knobs.invalid_answer_interval, 0);
+}
+
 TEST(KnobsTest, WhateverIsAcceptedMakesAHost) {
   for (const char* flags : {"tcp_rmem=1,1,1 tcp_wmem=1,1,1", "mtu=128", "mtu=65535",
                             "tcp_rmem=1,2,1073741824", "tcp_retries2=127 tcp_syn_retries=127"}) {

@@ -33,6 +33,14 @@ struct timeval TimevalOf(Nanos timeout) {
   return time;
 }
 
+// Linux's TCP_CA_Open to TCP_CA_Loss.
+uint8_t CongestionState(const NewReno& congestion) {
+  if (congestion.in_recovery()) return 3;
+  if (congestion.after_timeout()) return 4;
+  if (congestion.duplicate_bytes() != 0) return 1;
+  return congestion.in_marked() ? 2 : 0;
+}
+
 int SecondsOf(Nanos time) { return static_cast<int>(time / kSecond); }
 
 // Linux's numbers of the states (include/net/tcp_states.h).
@@ -100,7 +108,7 @@ CallResult PlugIn::GetOption(int fd, int level, int option, void* value, socklen
 CallResult PlugIn::GetMemInfo(Socket& socket, void* value, socklen_t* bytes) {
   uint32_t answer[9] = {};
   const TcpConnection* connection = ConnectionOf(socket);
-  answer[1] = socket.settings.receive_buffer_bytes;
+  answer[1] = ReceiveBufferBytes(socket);
   answer[3] = SendBufferBytes(socket);
   if (connection != nullptr) {
     answer[0] = static_cast<uint32_t>(connection->receiver.in_order().bytes());
@@ -109,13 +117,27 @@ CallResult PlugIn::GetMemInfo(Socket& socket, void* value, socklen_t* bytes) {
   return Answer(answer, sizeof(answer), value, bytes);
 }
 
+// Linux lets the buffer of a socket grow while its user keeps up, and behind holes, but not before
+// somebody has the socket.
+uint32_t PlugIn::ReceiveBufferBytes(const Socket& socket) {
+  const uint32_t own = socket.settings.receive_buffer_bytes;
+  const TcpConnection* connection = ConnectionOf(socket);
+  if (connection == nullptr || socket.settings.receive_buffer_locked ||
+      connection->window_target_bytes <= socket.first_target_bytes) {
+    return own;
+  }
+  const uint64_t grown =
+      std::min<uint64_t>(2ull * connection->window_target_bytes, knobs_.rmem_bytes[2]);
+  return std::max(own, static_cast<uint32_t>(grown));
+}
+
 std::optional<int> PlugIn::SocketOptionValue(Socket& socket, int option) {
   const SocketSettings& settings = socket.settings;
   switch (option) {
     case SO_REUSEADDR: return settings.reuse_address ? 1 : 0;
     case SO_REUSEPORT: return settings.reuse_port ? 1 : 0;
     case SO_KEEPALIVE: return settings.keepalive ? 1 : 0;
-    case SO_RCVBUF: return static_cast<int>(settings.receive_buffer_bytes);
+    case SO_RCVBUF: return static_cast<int>(ReceiveBufferBytes(socket));
     case SO_SNDBUF: return static_cast<int>(SendBufferBytes(socket));
     case SO_RCVLOWAT: return static_cast<int>(settings.low_water_bytes);
     case SO_SNDLOWAT: return 1;
@@ -234,6 +256,8 @@ void PlugIn::FillTcpInfo(const TcpConnection& connection, TcpInfo* info) const {
   if (connection.timestamps.enabled) info->options |= kInfoTimestamps;
   if (connection.sack_permitted) info->options |= kInfoSack;
   if (connection.window_scaling) info->options |= kInfoWindowScale;
+  info->ca_state = CongestionState(sender.congestion());
+  info->sacked = segments(sender.sacked_bytes());
   info->wscales =
       static_cast<uint8_t>((connection.snd_scale & 0xf) | (connection.rcv_scale & 0xf) << 4);
   // The same count serves for what goes again and for probes of a silent or shut peer.

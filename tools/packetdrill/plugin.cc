@@ -201,7 +201,10 @@ void PlugIn::NoteChange(Socket& socket) {
   }
   if (connection->state != socket.seen_state) {
     if (HasPeerFin(connection->state)) socket.receive_shut = true;
-    if (socket.opened_at == 0) socket.opened_at = stack_->now();
+    if (socket.opened_at == 0) {
+      socket.opened_at = stack_->now();
+      socket.first_target_bytes = connection->window_target_bytes;
+    }
     Wake(socket, 0);
   }
   if (socket.wants_space && IsWritable(socket, *connection)) {

@@ -165,6 +165,7 @@ class PlugIn {
   size_t SendRoom(Socket& socket, const TcpConnection& connection);
 
   // How much SO_SNDBUF is now: autotuning moves it until the user sets it.
+  uint32_t ReceiveBufferBytes(const Socket& socket);
   uint32_t SendBufferBytes(const Socket& socket);
   bool IsWritable(Socket& socket, const TcpConnection& connection);
 

@@ -187,6 +187,23 @@ TEST_F(PlugInOptionsTest, WhatPacketdrillAsksForBesideTcpInfoIsThere) {
   EXPECT_EQ(bytes, 0u);
 }
 
+TEST_F(PlugInOptionsTest, ABufferThatGrewBehindAHoleIsTold) {
+  const int fd = driver_.Accepted({.mss = 1000, .window_scale = 7, .sack_permitted = true});
+  EXPECT_EQ(Get(fd, SOL_SOCKET, SO_RCVBUF), 131072);
+  driver_.Put({.seq = 3001, .ack = 1, .bytes = 40000});
+  driver_.Put({.seq = 43001, .ack = 1, .bytes = 60000});
+  driver_.TakeAll();
+  EXPECT_GT(Get(fd, SOL_SOCKET, SO_RCVBUF), 131072);
+}
+
+TEST_F(PlugInOptionsTest, NoLowWaterMarkOfWhatIsUnsentMeansThatThereIsNoLimit) {
+  const int fd = driver_.Accepted();
+  EXPECT_EQ(Set(fd, SOL_TCP, TCP_NOTSENT_LOWAT, 0), 0);
+  pollfd entry = {fd, POLLOUT, 0};
+  EXPECT_EQ(calls().poll(self(), &entry, 1, 0), 1);
+  Write(fd, 20000);
+}
+
 TEST_F(PlugInOptionsTest, ADeferredAcceptWaitsForData) {
   const int fd = driver_.Socket();
   EXPECT_EQ(Set(fd, SOL_TCP, TCP_DEFER_ACCEPT, 5), 0);

@@ -11,7 +11,7 @@ namespace devmem::packetdrill {
 namespace {
 
 // About what one of Linux's socket buffers costs beside its data.
-constexpr size_t kBufferOverheadBytes = 1600;
+constexpr size_t kBufferOverheadBytes = 832;
 // Of one segment in the reckoning of tcp_sndbuf_expand(): headers, and the shared info behind them.
 constexpr uint32_t kSegmentOverheadBytes = 640;
 constexpr uint32_t kBufferHeadBytes = 256;
@@ -36,6 +36,12 @@ size_t ChargedBytes(const TcpConnection& connection) {
   if (held == 0) return 0;
   const size_t goal = GoalBytes(connection);
   return held + (1 + (held + goal - 1) / goal) * kBufferOverheadBytes;
+}
+
+// 0 is the machine's, which knows no limit.
+uint32_t UnsentLimit(const Socket& socket) {
+  const uint32_t own = socket.settings.unsent_low_water_bytes;
+  return own != 0 ? own : UINT32_MAX;
 }
 
 SendLimits::Kind LimitOf(const Socket& socket, const TcpConnection& connection) {
@@ -92,7 +98,7 @@ bool PlugIn::IsWritable(Socket& socket, const TcpConnection& connection) {
   const uint64_t limit = SendBufferBytes(socket);
   // A third must be free, so that a writer is not woken for crumbs.
   if (charged >= limit || limit - charged < charged / 2) return false;
-  return 2ull * UnsentBytes(connection) < socket.settings.unsent_low_water_bytes;
+  return 2ull * UnsentBytes(connection) < UnsentLimit(socket);
 }
 
 // How much may be queued before asking again; the caller sends what can go in between. What has
@@ -105,8 +111,8 @@ size_t PlugIn::SendRoom(Socket& socket, const TcpConnection& connection) {
   if (socket.begun_bytes != 0 && socket.begun_bytes < goal) {
     return std::min(goal - socket.begun_bytes, physical);
   }
-  const bool free_memory = ChargedBytes(connection) < SendBufferBytes(socket) &&
-                           unsent < socket.settings.unsent_low_water_bytes;
+  const bool free_memory =
+      ChargedBytes(connection) < SendBufferBytes(socket) && unsent < UnsentLimit(socket);
   if (!free_memory) return 0;
   socket.begun_bytes = 0;
   return std::min(goal, physical);

@@ -104,8 +104,9 @@ struct Socket {
   TcpState seen_state = TcpState::kClosed;
   uint64_t seen_received_bytes = 0;
   uint32_t seen_pending = 0;
-  size_t begun_bytes = 0;  // Unsent ones in the socket buffer that Linux would fill next.
-  Nanos opened_at = 0;     // When the handshake was over.
+  size_t begun_bytes = 0;           // Unsent ones in the socket buffer that Linux would fill next.
+  Nanos opened_at = 0;              // When the handshake was over.
+  uint32_t first_target_bytes = 0;  // TcpConnection::window_target_bytes when the user got it.
   SendLimits limits;
   bool wants_space = false;  // A write or a poll for writing found too little room.
 };

@@ -182,6 +182,7 @@ std::optional<CallResult> PlugIn::TryAccept(Socket& listener) {
     socket->remote_port = connection.flow.remote_port;
     socket->seen_state = connection.state;
     socket->opened_at = stack_->now();
+    socket->first_target_bytes = connection.window_target_bytes;
     socket->limits.since = stack_->now();
     socket->receive_shut = HasPeerFin(connection.state);
     ApplySettings(*socket);

@@ -157,7 +157,10 @@ CallResult PlugIn::Send(int fd, std::span<const iovec> iov, int flags) {
         // Who waits for room is woken when there is plenty.
         const bool enough = !waited || opening || IsWritable(*socket, *connection);
         if (!opening && enough) sent += QueueParts(*socket, *connection, SkipFront(iov, sent));
-        if (sent == wanted && !opening) return CallResult{static_cast<int64_t>(sent)};
+        if (sent == wanted && !opening) {
+          if ((flags & MSG_EOR) != 0) connection->sender.EndRecord();
+          return CallResult{static_cast<int64_t>(sent)};
+        }
         socket->wants_space = true;
         waited = true;
         if (wait) return std::nullopt;
