@@ -32,6 +32,13 @@ std::vector<uint8_t> ArpAnswer(const SeenFrame& request, const MacAddress& mac) 
   return frame;
 }
 
+// RFC 5227 section 3: a question for the sender's own address, to everybody.
+std::vector<uint8_t> Announcement(uint32_t address, const MacAddress& mac) {
+  std::vector<uint8_t> frame(64);
+  frame.resize(BuildArpRequest(mac, IpAddress::FromV4(address), IpAddress::FromV4(address), frame));
+  return frame;
+}
+
 std::vector<uint8_t> Ping(uint32_t destination, uint32_t data_bytes) {
   std::vector<uint8_t> message(kIcmpHeaderBytes);
   EmitIcmpEcho({.type = kIcmpEchoRequest, .identifier = 77, .sequence = 3}, message);
@@ -204,6 +211,85 @@ TEST(StackLinkTest, AnActiveOpenAsksForTheNeighbourAndSendsTheParkedSyn) {
   ASSERT_EQ(syn.size(), 1u);
   EXPECT_EQ(syn[0].tcp().flags(), kTcpSyn);
   EXPECT_EQ(EthernetHeader::Parse(syn[0].bytes)->destination(), kPeerMac);
+}
+
+// Where a reset for a segment of the peer's goes, on each of many queues.
+void ExpectAnswersGoTo(RawPeer& peer, const MacAddress& mac) {
+  for (uint16_t port = 1; port <= 16; ++port) {
+    const std::vector<SeenFrame> answers = peer.Send(RawSegment{.source_port = port});
+    ASSERT_EQ(answers.size(), 1u) << port;
+    EXPECT_EQ(EthernetHeader::Parse(answers[0].bytes)->destination(), mac) << port;
+  }
+}
+
+TEST(StackLinkTest, EveryWorkerFollowsANeighbourThatAnnouncesWhereItIs) {
+  RawPeer peer(4);
+  (void)peer.Send(ArpQuestion(kPeer, kServer));
+  const MacAddress moved({2, 0, 0, 0, 0, 0x77});
+  EXPECT_TRUE(peer.Send(Announcement(kPeer, moved)).empty());
+  ExpectAnswersGoTo(peer, moved);
+  EXPECT_EQ(peer.Statistic("arp_replies"), 1u) << "nobody asked the second time";
+}
+
+TEST(StackLinkTest, AnAnnouncementOfAStrangerIsNotKept) {
+  RawPeer peer;
+  EXPECT_TRUE(peer.Send(Announcement(kPeer, kPeerMac)).empty());
+  const std::vector<SeenFrame> asked = peer.Send(RawSegment{});
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].headers.kind, FrameKind::kArp);
+}
+
+// What the session sends within 20 s to a peer that has connected and is silent now, each question
+// answered for `mac`: segments, at least one of which went again, then a question, then segments.
+std::vector<SeenFrame> SendToASilentPeer(RawPeer& peer, const RawSegment& syn,
+                                         const MacAddress& mac) {
+  std::unique_ptr<Listener> listener = ValueOrFail(
+      peer.session().Listen({.address = "192.0.2.1", .port = 5201}, std::nullopt), "listener");
+  (void)peer.Handshake(syn);
+  std::unique_ptr<Connection> connection = ValueOrFail(listener->Accept(0), "connection");
+  EXPECT_TRUE(connection->Send(TestPayload(100), 0).ok());
+  std::vector<SeenFrame> seen;
+  for (int turn = 0; turn < 200; ++turn) {
+    for (SeenFrame& frame : peer.After(100 * kMillisecond)) {
+      if (frame.headers.kind == FrameKind::kArp) (void)peer.Send(ArpAnswer(frame, mac));
+      seen.push_back(std::move(frame));
+    }
+  }
+  connection->Abort();
+  return seen;
+}
+
+// The question in `seen`, behind two segments at least that went the old way.
+size_t FindQuestion(const std::vector<SeenFrame>& seen) {
+  size_t at = 0;
+  while (at < seen.size() && seen[at].headers.kind == FrameKind::kTcp) {
+    EXPECT_EQ(EthernetHeader::Parse(seen[at++].bytes)->destination(), kPeerMac);
+  }
+  EXPECT_GE(at, 2u) << "one loss is no reason to ask";
+  return at;
+}
+
+TEST(StackLinkTest, APeerThatAnswersNoMoreIsAskedForAgainAndFoundWhereItIs) {
+  RawPeer peer(1);
+  const MacAddress moved({2, 0, 0, 0, 0, 0x77});
+  const std::vector<SeenFrame> seen = SendToASilentPeer(peer, RawSegment{}, moved);
+  const size_t question = FindQuestion(seen);
+  ASSERT_LT(question + 1, seen.size());
+  EXPECT_EQ(seen[question].arp().target_ip(), IpAddress::FromV4(kPeer));
+  EXPECT_EQ(EthernetHeader::Parse(seen.back().bytes)->destination(), moved);
+}
+
+TEST(StackLinkTest, APeerBehindTheGatewayFollowsTheGateway) {
+  SessionOptions options;
+  options.gateway = "192.0.2.254";
+  RawPeer peer(1, options);
+  const MacAddress gateway({2, 0, 0, 0, 0, 0x77});
+  const std::vector<SeenFrame> seen =
+      SendToASilentPeer(peer, RawSegment{.source = 0xcb007109}, gateway);
+  const size_t question = FindQuestion(seen);
+  ASSERT_LT(question + 1, seen.size());
+  EXPECT_EQ(seen[question].arp().target_ip(), IpAddress::FromV4(0xc00002fe));
+  EXPECT_EQ(EthernetHeader::Parse(seen.back().bytes)->destination(), gateway);
 }
 
 TEST(StackLinkTest, AnAddressBehindTheGatewayIsReachedThroughIt) {

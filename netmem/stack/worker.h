@@ -147,6 +147,7 @@ class Worker final : public SegmentSink {
   // SegmentSink: a segment of ours becomes a frame.
   void Emit(const OutSegment& segment) override;
   void EmitAck(const AckFields& ack) override;
+  void OnUnanswered(const FlowKey& flow) override;
 
   TcpEngine& engine() { return *engine_; }
   const TcpEngine& engine() const { return *engine_; }

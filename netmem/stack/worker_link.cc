@@ -68,8 +68,23 @@ void Worker::Ask(const IpAddress& next_hop) {
   queue_->Transmit(TxFrame{std::span(buffer).first(bytes), {}});
 }
 
+// RFC 1122 section 2.3.2.1 (4), RFC 4861 section 7.3.1: entries do not age, so it is TCP's silence
+// that casts doubt on one. It is used on until there is an answer. What a SYN taught of a peer
+// beyond the subnets was the gateway's address, and goes after that.
+void Worker::OnUnanswered(const FlowKey& flow) {
+  const std::optional<IpAddress> next_hop = addresses_->NextHop(flow.remote);
+  if (!next_hop.has_value()) return;
+  if (!(*next_hop == flow.remote)) {
+    const MacAddress* const gateway = neighbours_.Find(*next_hop);
+    if (gateway != nullptr) neighbours_.Learn(flow.remote, MacAddress(*gateway));
+  }
+  if (neighbours_.MayAsk(*next_hop, now_)) Ask(*next_hop);
+}
+
 // RFC 826, "Packet Reception": a question for one of our addresses is answered, and what concerns
-// us is remembered. `first_hand` is false for a copy that another worker passed on.
+// us is remembered. Of what is said to others an announcement (RFC 5227 section 3) is heard: who
+// has moved, or taken a gateway's address over, may have nothing to ask us. `first_hand` is false
+// for a copy that another worker passed on.
 void Worker::HandleArp(std::span<const uint8_t> header, bool first_hand) {
   const std::optional<ArpPacket> arp = ArpPacket::Parse(header.subspan(kEthernetHeaderBytes));
   if (!arp.has_value() || arp->sender_mac().is_multicast()) return;
@@ -77,15 +92,16 @@ void Worker::HandleArp(std::span<const uint8_t> header, bool first_hand) {
     if (first_hand) ++stats_.address_conflicts;
     return;
   }
-  if (!addresses_->IsOurs(arp->target_ip())) return;
-  if (arp->operation() == kArpRequest) {
+  const bool announces = arp->sender_ip() == arp->target_ip();
+  if (!announces && !addresses_->IsOurs(arp->target_ip())) return;
+  if (arp->operation() == kArpRequest && !announces) {
     neighbours_.Learn(arp->sender_ip(), arp->sender_mac());
     SendParked(arp->sender_ip(), arp->sender_mac());
   } else if (neighbours_.Hear(arp->sender_ip(), arp->sender_mac(), true)) {
     SendParked(arp->sender_ip(), arp->sender_mac());
   }
   if (!first_hand) return;
-  if (arp->operation() == kArpRequest) {
+  if (arp->operation() == kArpRequest && !announces) {
     std::array<uint8_t, 64> buffer;
     const size_t bytes = BuildArpReply(header, netdev_->info().mac, buffer);
     if (bytes != 0 && queue_->Transmit(TxFrame{std::span(buffer).first(bytes), {}})) {

@@ -332,6 +332,7 @@ class TcpEngine {
   }
   void DisarmIfIdle(TcpConnection& connection);
   void OnTimer(TcpConnection& connection);
+  void DoubtTheWay(const TcpConnection& connection);
   void OnRetransmitTimer(TcpConnection& connection);
   void OnProbeTimer(TcpConnection& connection);
   void OnPersistTimer(TcpConnection& connection);

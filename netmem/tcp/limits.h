@@ -46,6 +46,8 @@ inline constexpr uint32_t kSynRetriesMax = 6;
 // A SYN-ACK goes again five times, so a half-open connection lasts 63 s; as Linux.
 inline constexpr uint32_t kSynAckRetriesMax = 5;
 inline constexpr uint32_t kDataRetriesMax = 15;
+// With the second retry in vain the neighbour is asked for again.
+inline constexpr uint32_t kRetriesBeforeDoubt = 2;
 
 // The longest that an acknowledgment waits for company. RFC 9293 section 3.8.6.3: below 500 ms.
 inline constexpr Nanos kDelayedAckMax = 40 * kMillisecond;

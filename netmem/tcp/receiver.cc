@@ -85,10 +85,13 @@ ReceiveResult Receiver::Receive(const ReceiveMemory& memory, const Segment& segm
   }
   const SeqNum end = seq + static_cast<uint32_t>(pieces.bytes());
   if (!pieces.empty()) ReceiveSlowly(memory, seq, pieces, &result);
-  if (fin && !fin_waits_ && end >= rcv_nxt_ && result.reserve_bytes + result.forgotten_bytes == 0) {
+  if (fin && end >= rcv_nxt_ && result.reserve_bytes + result.forgotten_bytes == 0) {
+    if (!fin_waits_) fin_seq_ = end;
     fin_waits_ = true;
-    fin_seq_ = end;
-    if (end != rcv_nxt_) result.out_of_order = true;
+    if (fin_seq_ > rcv_nxt_) {
+      result.out_of_order = true;
+      sack_.OnFin(fin_seq_);
+    }
   }
   if (right_edge_ < rcv_nxt_) right_edge_ = rcv_nxt_;
   TakeFin(&result);
@@ -128,7 +131,8 @@ void Receiver::ReceiveSlowly(const ReceiveMemory& memory, SeqNum seq, PieceQueue
   result->duplicate_bytes += insert.duplicate_bytes;
   // What begins at rcv_nxt is delivered below, and must not push a block out of a full option.
   if (!insert.block.empty() && !at_edge) {
-    sack_.OnOutOfOrder(insert.block.left, insert.block.right);
+    const bool ends_at_fin = fin_waits_ && insert.block.right == fin_seq_;
+    sack_.OnOutOfOrder(insert.block.left, insert.block.right + (ends_at_fin ? 1 : 0));
   }
   const uint64_t drained = reassembly_.Drain(*memory.ranges, *memory.store, rcv_nxt_, in_order_);
   if (drained == 0) return;
@@ -145,6 +149,7 @@ void Receiver::TakeFin(ReceiveResult* result) {
   // Data behind a FIN, which a peer that keeps the rules never sends: its end is not at the FIN.
   if (fin_seq_ < rcv_nxt_) return;
   ++rcv_nxt_;
+  sack_.OnAdvance(rcv_nxt_);
   sack_.ForgetDuplicate();
   if (right_edge_ < rcv_nxt_) right_edge_ = rcv_nxt_;
   result->fin_reached = true;

@@ -106,6 +106,9 @@ class Receiver {
   // Puts everything back: the connection is gone.
   void Clear(const ReceiveMemory& memory);
 
+  // Whether the peer's FIN was seen, takes number `seq`, and waits for data before it.
+  bool FinWaitsAt(SeqNum seq) const { return fin_waits_ && fin_seq_ == seq; }
+
   PieceQueue& in_order() { return in_order_; }
   const PieceQueue& in_order() const { return in_order_; }
   const Reassembly& reassembly() const { return reassembly_; }

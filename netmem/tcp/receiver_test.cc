@@ -159,6 +159,22 @@ TEST_F(ReceiverTest, ABareFinBehindAHoleWaitsToo) {
   EXPECT_EQ(position(), 101u);
 }
 
+TEST_F(ReceiverTest, AFinBehindAHoleIsReportedAndEachTimeAnswered) {
+  Receive(100, 0, kTcpFin | kTcpAck);
+  EXPECT_EQ(Sacks(), std::vector<SackBlock>{Block(100, 101)});
+  // The probe of a peer whose last data was lost: without an answer it would wait for a timeout.
+  EXPECT_TRUE(Receive(100, 0, kTcpFin | kTcpAck).out_of_order);
+  EXPECT_EQ(Sacks(), std::vector<SackBlock>{Block(100, 101)});
+  Receive(80, 20);
+  EXPECT_EQ(Sacks(), std::vector<SackBlock>{Block(80, 101)});
+  Receive(40, 20);
+  Receive(90, 10, kTcpFin | kTcpAck);
+  EXPECT_EQ(Sacks().back(), Block(40, 60));
+  EXPECT_TRUE(Receive(0, 80).fin_reached);
+  EXPECT_TRUE(Sacks().empty());
+  EXPECT_EQ(Read(), 100u);
+}
+
 TEST_F(ReceiverTest, AFinAtTheEdgeOfAClosedWindowIsTaken) {
   Receive(0, kWindow);
   EXPECT_TRUE(Receive(kWindow, 0, kTcpFin | kTcpAck).fin_reached);

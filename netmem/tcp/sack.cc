@@ -38,6 +38,17 @@ void SackGenerator::OnOutOfOrder(SeqNum left, SeqNum right) {
   InsertAt(0, arrived);
 }
 
+void SackGenerator::OnFin(SeqNum fin) {
+  SackBlock arrived{fin, fin + 1};
+  for (size_t i = count_; i-- > 0;) {
+    // What ends where the FIN lies goes on over it.
+    if (blocks_[i].left > fin || blocks_[i].right < fin) continue;
+    arrived = {blocks_[i].left, std::max(blocks_[i].right, arrived.right)};
+    Remove(i);
+  }
+  InsertAt(0, arrived);
+}
+
 void SackGenerator::OnDuplicate(SeqNum left, SeqNum right) {
   duplicate_ = {left, right};
   duplicate_pending_ = true;

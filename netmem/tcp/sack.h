@@ -33,6 +33,10 @@ class SackGenerator {
   // the block that contains it is reported right after it (RFC 2883 section 4, rule 4).
   void OnDuplicate(SeqNum left, SeqNum right);
 
+  // The peer's FIN, which takes number `fin`, was seen behind a hole: it is reported like a byte,
+  // so that the peer need not send it again, and finds what is missing before it without a timeout.
+  void OnFin(SeqNum fin);
+
   // The peer's FIN was reached: what came again with it is no news that would help it.
   void ForgetDuplicate() { duplicate_pending_ = false; }
 

@@ -89,6 +89,8 @@ class SegmentSink {
     std::copy(ack.sacks.begin(), ack.sacks.end(), segment.options.sack_blocks.begin());
     Emit(segment);
   }
+  // Segments of the connection go unanswered for long: the way to its peer may be another by now.
+  virtual void OnUnanswered(const FlowKey& /*flow*/) {}
 };
 
 }  // namespace devmem

@@ -89,6 +89,10 @@ void TcpEngine::OnProbeTimer(TcpConnection& connection) {
   RestartRetransmit(connection);
 }
 
+void TcpEngine::DoubtTheWay(const TcpConnection& connection) {
+  if (connection.retries >= kRetriesBeforeDoubt) sink_->OnUnanswered(connection.flow);
+}
+
 void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
   if (connection.sender.TakeProbe()) {
     OnProbeTimer(connection);
@@ -106,6 +110,7 @@ void TcpEngine::OnRetransmitTimer(TcpConnection& connection) {
     return;
   }
   ++connection.retries;
+  DoubtTheWay(connection);
   if (handshake) {
     ++stats_.retransmits;
     connection.sender.OnSynTimeout();
@@ -146,6 +151,7 @@ void TcpEngine::OnPersistTimer(TcpConnection& connection) {
     return;
   }
   ++connection.retries;
+  DoubtTheWay(connection);
   sender.rto().Backoff();
   SendProbe(connection);
   SetTimer(connection, kTimerPersist, now_ + sender.rto().rto());
@@ -181,6 +187,7 @@ void TcpEngine::OnKeepaliveTimer(TcpConnection& connection) {
     return;
   }
   if (connection.retries != UINT8_MAX) ++connection.retries;
+  DoubtTheWay(connection);
   SendProbe(connection);
   SetTimer(connection, kTimerKeepalive, now_ + interval);
 }

@@ -21,6 +21,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "demo_lib"))
 
+import evidence  # noqa: E402
 import netns  # noqa: E402  (found through the path above)
 
 RECEIVERS = ("stack", "linux")
@@ -32,6 +33,9 @@ SEEDS = 15
 RATIO_MAX = 1.2
 # For one transfer; only what hangs takes so long.
 WATCHDOG_S = 240
+# A connection that has not come about by then is looked at: seven SYNs in a row were lost, or
+# something stands still.
+STALL_S = 10
 
 
 def why_not():
@@ -54,6 +58,8 @@ class Course:
         self.folder, self.kind, self.seed, self.family = folder, receiver, seed, family
         self.sender_address, self.receiver_address, self.prefix = ADDRESSES[family]
         self.relay_options = relay_options
+        self.stall_s = STALL_S
+        self.syn_retries = None  # As the kernel has it.
 
     def run(self, size_bytes):
         """The results of the sender, the receiver and the relay."""
@@ -72,6 +78,9 @@ class Course:
                 relay = self.start_relay("join")
             else:
                 relay = self.start_relay("tap")
+            if self.syn_retries is not None:
+                self.left.sysctl("net.ipv4.tcp_syn_linear_timeouts", 0)
+                self.left.sysctl("net.ipv4.tcp_syn_retries", self.syn_retries)
             # The sender's side first: what the other one says meanwhile has somewhere to go.
             self.configure(self.left, "left0", self.sender_address)
             if self.kind == "linux":
@@ -81,10 +90,32 @@ class Course:
                 self.folder / "bin" / "dmsend", "--to", self.receiver_address, "--port", PORT,
                 "--bytes", size_bytes, "--send-pattern", f"demo-block:{self.seed}", "--sha256",
                 "yes", stdout=subprocess.PIPE)
-            sent = self.result_of(sender)
+            seen = self.evidence_of_a_stall(sender, receiver, relay)
+            try:
+                sent = self.result_of(sender)
+            except netns.Failed as error:
+                words = self.last_words(receiver, relay)
+                raise netns.Failed(f"{error}\n{seen}\n{words}") from error
             received = self.result_of(receiver)
             relay.signal(signal.SIGTERM)
             return sent, received, self.result_of(relay)
+
+    def evidence_of_a_stall(self, sender, receiver, relay):
+        """Waits until the sender is connected, for stall_s; a text if it is not by then."""
+        if evidence.ended_within(sender, self.stall_s) or not evidence.is_connecting(self.left):
+            return ""
+        seen = (f"not connected after {self.stall_s} s\n" +
+                evidence.of({"left": self.left, "right": self.right}, (sender, receiver, relay)))
+        print(seen, file=sys.stderr, flush=True)
+        return seen
+
+    def last_words(self, receiver, relay):
+        """The counters of those who did not fail."""
+        texts = []
+        for process in (receiver, relay):
+            process.stop()
+            texts.append(f"{process.name}, status {process.popen.returncode}: {process.output}")
+        return "\n".join(texts)
 
     def start_receiver(self, *options):
         return self.right.start_when_ready(

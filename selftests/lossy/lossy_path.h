@@ -19,7 +19,10 @@
 namespace devmem::lossy {
 
 struct PathCounts {
-  uint64_t frames = 0;  // TCP frames that entered.
+  uint64_t frames = 0;      // TCP frames that entered.
+  uint64_t syns = 0;        // Of these: those with SYN.
+  uint64_t neighbours = 0;  // Frames of ARP and of neighbour discovery; never disturbed.
+  uint64_t others = 0;      // All that is neither.
   uint64_t dropped = 0;
   uint64_t duplicated = 0;
   uint64_t reordered = 0;
@@ -28,6 +31,10 @@ struct PathCounts {
 
 // Whether a frame holds TCP, in IPv4 or directly in IPv6.
 bool IsTcp(const Frame& frame);
+// Whether a frame of TCP opens a connection or answers that.
+bool IsSyn(const Frame& frame);
+// Whether a frame asks for a neighbour or answers for one: ARP, or RFC 4861 sections 4.3 and 4.4.
+bool IsNeighbour(const Frame& frame);
 
 // Flips one to eight neighbouring bits behind the Ethernet header, chosen by `chance`. The Internet
 // checksum detects every such damage, so a receiver that looks cannot miss it.

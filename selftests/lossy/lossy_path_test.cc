@@ -15,6 +15,7 @@
 #include "netmem/wire/checksum.h"
 #include "netmem/wire/ethernet.h"
 #include "netmem/wire/frame_builder.h"
+#include "netmem/wire/icmp.h"
 #include "netmem/wire/ipv4.h"
 #include "netmem/wire/tcp_header.h"
 
@@ -133,6 +134,25 @@ TEST(LossyPathTest, FramesThatAreNotTcpPassAtOnceUnharmed) {
   path.Enter(Segment(1), 7);
   EXPECT_EQ(path.next_due(), std::nullopt);
   EXPECT_EQ(path.counts().dropped, 1u);
+}
+
+TEST(LossyPathTest, CountsWhatEntersByWhatItIs) {
+  LossyPath path({.loss = 1}, 1, 0);
+  Frame syn = Segment(1);
+  syn[kL4Offset + 13] = kTcpSyn | kTcpAck;
+  Frame arp = Segment(1);
+  StoreBe16(&arp[12], kEtherTypeArp);
+  Frame question(14 + 40 + 32);
+  StoreBe16(&question[12], kEtherTypeIpv6);
+  question[14 + 6] = kIpProtocolIcmpV6;
+  question[14 + 40] = kIcmpV6NeighbourSolicitation;
+  Frame ping = question;
+  ping[14 + 40] = kIcmpV6EchoRequest;
+  for (const Frame& frame : {Segment(2), syn, arp, question, ping}) path.Enter(frame, 0);
+  EXPECT_EQ(path.counts().frames, 2u);
+  EXPECT_EQ(path.counts().syns, 1u);
+  EXPECT_EQ(path.counts().neighbours, 2u);
+  EXPECT_EQ(path.counts().others, 1u);
 }
 
 TEST(LossyPathTest, EveryDamageIsBehindTheEthernetHeaderAndSeenByAChecksum) {

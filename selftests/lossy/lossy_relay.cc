@@ -176,6 +176,8 @@ class Relay {
     json.Number("duplicated", counts.duplicated).Number("reordered", counts.reordered);
     json.Number("corrupted", counts.corrupted);
     json.Number("refused", from.refused()).Number("unsent", to.unsent());
+    json.Number("away", to.away()).Number("syns", counts.syns);
+    json.Number("neighbours", counts.neighbours).Number("others", counts.others);
     return json;
   }
 

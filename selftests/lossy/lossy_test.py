@@ -3,6 +3,8 @@
 asserted here: `lossy.py` compares that with Linux."""
 
 import concurrent.futures
+import contextlib
+import io
 import os
 import pathlib
 import shutil
@@ -59,6 +61,20 @@ class LossyTest(unittest.TestCase):
         counts = run["relay"]["to_receiver"]
         self.assertGreater(counts["corrupted"], 0)
         self.assertEqual(counts["dropped"] + counts["duplicated"] + counts["reordered"], 0)
+
+    def test_a_connection_that_stalls_leaves_evidence(self):
+        """Behind a relay that loses every segment: who reads the failure learns where they went."""
+        course = lossy.Course(BUILD, "stack", 1, 6, ("--drop", 1000))
+        course.syn_retries, course.stall_s = 1, 0.5
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), self.assertRaises(lossy.netns.Failed) as failed:
+            course.run(1000)
+        text = str(failed.exception)
+        self.assertIn("not connected after 0.5 s", said.getvalue())
+        for words in ("left: ip -6 neigh\n2001:db8::2 dev left0 lladdr", "right: tc -s qdisc",
+                      "ncdevmem: is there", "lossy_relay: is there", '"rx_frames":',
+                      '"to_receiver":{"frames":2,"dropped":2,', '"syns":2,"neighbours":1,'):
+            self.assertIn(words, text)
 
 
 if __name__ == "__main__":

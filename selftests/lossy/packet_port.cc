@@ -112,7 +112,7 @@ void PacketPort::Send(const Frame& frame) {
   VnetFields nothing_said;
   std::array<iovec, 2> parts{iovec{&nothing_said, sizeof(nothing_said)},
                              iovec{const_cast<uint8_t*>(frame.data()), frame.size()}};
-  if (::writev(fd_.get(), parts.data(), parts.size()) < 0 && !IsAway(errno)) ++unsent_;
+  if (::writev(fd_.get(), parts.data(), parts.size()) < 0) ++(IsAway(errno) ? away_ : unsent_);
 }
 
 }  // namespace devmem::lossy

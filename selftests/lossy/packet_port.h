@@ -45,12 +45,14 @@ class PacketPort {
   // checksum outside of the frame) are skipped and counted.
   bool Receive(Frame& frame);
 
-  // Sends at once. A frame that the device has no room for is dropped and counted. One that finds
-  // no device any more is not: a receiver may end while its peer still asks for an answer.
+  // Sends at once. A frame that the device has no room for is dropped and counted as unsent. One
+  // that finds no device any more is counted by itself: a receiver may end while its peer still
+  // asks for an answer.
   void Send(const Frame& frame);
 
   uint64_t refused() const { return refused_; }
   uint64_t unsent() const { return unsent_; }
+  uint64_t away() const { return away_; }
 
  private:
   explicit PacketPort(UniqueFd fd) : fd_(std::move(fd)) {}
@@ -58,6 +60,7 @@ class PacketPort {
   UniqueFd fd_;
   uint64_t refused_ = 0;
   uint64_t unsent_ = 0;
+  uint64_t away_ = 0;
 };
 
 }  // namespace devmem::lossy

@@ -208,7 +208,9 @@ void WalkModel::CheckEdges(const TcpConnection& connection, Watch& watch) {
 }
 
 bool WalkModel::Holds(const TcpEngine& engine, const TcpConnection& connection, SeqRange range) {
-  bool holds = range.right <= connection.receiver.rcv_nxt();
+  // A FIN behind a hole is held like a byte, by itself or at the end of a range.
+  if (connection.receiver.FinWaitsAt(range.right - 1u)) range.right = range.right - 1u;
+  bool holds = range.right <= connection.receiver.rcv_nxt() || range.empty();
   const SeqNum left = std::max(range.left, connection.receiver.rcv_nxt());
   connection.receiver.reassembly().VisitRanges(
       engine.ranges(), [&](SeqNum from, SeqNum to) { holds |= from <= left && range.right <= to; });
