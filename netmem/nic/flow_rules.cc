@@ -98,6 +98,7 @@ FlowMatcher::FlowMatcher(std::vector<FlowRule> rules) : rules_(std::move(rules))
     if (std::find(masks_.begin(), masks_.end(), mask) == masks_.end()) masks_.push_back(mask);
     if ((mask & kMaskLocal) != 0) looked_[0] = looked_[1] = UINT64_MAX;
     if ((mask & kMaskRemote) != 0) looked_[2] = looked_[3] = UINT64_MAX;
+    if ((mask & (kMaskLocal | kMaskRemote)) != 0) ports_only_ = false;
     if ((mask & kMaskLocalPort) != 0) looked_[4] |= FlowKey{.local_port = 0xffff}.ports();
     if ((mask & kMaskRemotePort) != 0) looked_[4] |= FlowKey{.remote_port = 0xffff}.ports();
     size_t slot = HashFlow(FieldsOf(rules_[index].match), mask) & (table_.size() - 1);

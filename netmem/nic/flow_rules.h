@@ -84,11 +84,13 @@ class FlowMatcher {
   // Whether no rule can tell the flow from the last one. Bits that no rule looks at are taken off
   // the difference, in place of both sides.
   bool LooksLikeLast(const FlowKey& flow) const {
+    const uint64_t ports = (flow.ports() ^ last_[4]) & looked_[4];
+    if (ports_only_) [[likely]]
+      return ports == 0;
     return (((Word(flow.local.high()) ^ last_[0]) & looked_[0]) |
             ((Word(flow.local.low()) ^ last_[1]) & looked_[1]) |
             ((Word(flow.remote.high()) ^ last_[2]) & looked_[2]) |
-            ((Word(flow.remote.low()) ^ last_[3]) & looked_[3]) |
-            ((flow.ports() ^ last_[4]) & looked_[4])) == 0;
+            ((Word(flow.remote.low()) ^ last_[3]) & looked_[3]) | ports) == 0;
   }
   void Remember(const FlowKey& flow);
   // Keeps the compiler from loading two words at once: the parser has just stored them one by one,
@@ -116,7 +118,8 @@ class FlowMatcher {
   std::vector<FlowRule> rules_;
   std::vector<uint32_t> masks_;
   std::vector<uint32_t> table_;
-  Looked looked_{};  // Ones where some rule looks.
+  Looked looked_{};         // Ones where some rule looks.
+  bool ports_only_ = true;  // No rule looks at addresses: that of a listener on any is such a one.
   // The last answer; at first that for a flow of zeros.
   Looked last_{};
   int32_t last_rule_ = -1;

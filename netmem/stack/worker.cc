@@ -152,7 +152,8 @@ size_t Worker::TakeFrags(TcpConnection& connection, std::span<Frag> frags, Nanos
     return 0;
   size_t taken = 0;
   Piece piece;
-  while (taken < frags.size() && !tokens_->full() && engine_->TakePiece(connection, &piece)) {
+  while (taken < frags.size() && !connection.receiver.in_order().empty() && !tokens_->full()) {
+    (void)engine_->TakePiece(connection, &piece);
     const PagePool& pool = store_.PoolOf(piece.netmem);
     frags[taken].region_id = pool.provider().region_id;
     frags[taken].offset = pool.RegionOffset(piece);

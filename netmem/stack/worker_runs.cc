@@ -131,9 +131,15 @@ uint32_t Worker::HandleRun(uint32_t first, Nanos now) {
     stats_.merged_frames.Add(run_.frame_count - 1);
     return next;
   }
+  // A connection that has just lost something wants the frames one by one, and is mostly content
+  // with the short way for each of them.
+  const bool was_run = run_.frame_count > 1;
   uint32_t index = first;
   do {
-    Handle(batch_->frames[index], now);
+    const RxDescriptor& each = batch_->frames[index];
+    const bool is_done = was_run && StartRun(each) &&
+                         engine_->InputRun(each.headers.flow, flows_.hash(first), run_, now);
+    if (!is_done) Handle(each, now);
     index = flows_.next(index);
   } while (index != next);
   return next;
