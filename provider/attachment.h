@@ -2,7 +2,7 @@
 // Attachment: one importer's use of a region. A NIC is given one when a range of the region is
 // bound to its queues, and reaches the bytes through its mapping(), or, where it may not write them
 // itself, through a DMA engine behind staging memory. Made and destroyed on the control thread;
-// Revoke() may be called from any thread. DESIGN sections 2, 4 and 9.
+// Revoke() may be called from any thread. See Documentation/memory.md.
 #pragma once
 
 #include <atomic>

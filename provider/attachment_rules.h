@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may be attached to what: a pure function of the exporter's promise and the importer's
-// abilities. Asked once for each attachment, on the control thread; DESIGN section 9 and, for the
+// abilities. Asked once for each attachment, on the control thread; providers.md and, for the
 // refused case, Linux's dma-buf exporters, which turn away importers that they could not revoke.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every pair of an exporter's promise and an importer's ability, against the table of DESIGN
-// section 9.
+// Every pair of an exporter's promise and an importer's ability, against the table of
+// Documentation/memory.md.
 #include "provider/attachment_rules.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Choosing memory for a NIC: `--provider auto`. The nearest GPU whose memory can be had, by its
 // distance on PCI; host memory where there is none. Every choice comes with a sentence that says
-// why, and what was passed over. Control thread; DESIGN section 9.
+// why, and what was passed over. Control thread; Documentation/providers.md.
 #pragma once
 
 #include <memory>

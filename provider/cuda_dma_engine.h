@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CudaDmaEngine: copies from staging memory into a GPU's memory by the GPU's copy engine, on a
 // stream of its own, while the processor goes on. One per rx queue, called by the thread that polls
-// it; Halt() and lost() from any thread. DESIGN section 9; CUDA driver API, streams and events.
+// it; Halt() and lost() from any thread. providers.md; CUDA driver API, streams and events.
 //
 // Visibility. A batch counts as complete when the event after its copies has: what a kernel, or
 // another copy, reads that is given to the device afterwards, in any stream, is what was copied. No

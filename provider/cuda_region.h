@@ -2,7 +2,7 @@
 // CudaRegion: a region in a GPU's memory. Made by the cuda provider; the application's kernels read
 // what was received at device_pointer(), in the GPU's primary context, which the CUDA runtime uses
 // too. The processor cannot map it, so payload is staged and copied by a CudaDmaEngine. Any thread,
-// like every region. DESIGN section 9.
+// like every region. Documentation/providers.md.
 #pragma once
 
 #include <cstdint>

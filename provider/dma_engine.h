@@ -2,7 +2,7 @@
 // DmaEngine: copies what a NIC wrote into staging memory on to its final place in a region that the
 // NIC cannot write itself: a GPU's memory, or memory that moves under an importer that cannot
 // follow. Made by a region for one staging memory, owned by one rx queue's staging (nic/), called
-// on the thread that polls the queue, except for Halt(). DESIGN section 9.
+// on the thread that polls the queue, except for Halt(). Documentation/providers.md.
 #pragma once
 
 #include <cstdint>

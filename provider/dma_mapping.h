@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // DmaMapping: the only door to a region's bytes for a software NIC and its DMA engine. One belongs
 // to each attachment. The NIC's thread calls the access functions; any thread may call Revoke(),
-// Withdraw() and PutBack() at any time. May be included from provider/ and netmem/nic/ only. DESIGN
-// sections 2, 5 and 9.
+// Withdraw() and PutBack() at any time. May be included from provider/ and netmem/nic/ only. See
+// Documentation/memory.md.
 #pragma once
 
 #include <sys/uio.h>

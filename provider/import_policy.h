@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ImportPolicy: the exporter's word on who may use a region. Set when the region is allocated,
-// asked by every attachment, on the control thread. DESIGN rule: the exporter decides.
+// asked by every attachment, on the control thread. Rule: the exporter decides.
 #pragma once
 
 #include <chrono>

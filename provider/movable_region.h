@@ -2,7 +2,7 @@
 // Memory that may move: a region whose exporter can put its bytes at another place, or out of
 // device memory altogether, while NICs write it. The memfd provider makes them for
 // AttachmentKind::kMayMove; they stand for what GPU drivers do with buffers under pressure (TTM's
-// eviction, dma-buf's move_notify). Any thread. DESIGN section 9.
+// eviction, dma-buf's move_notify). Any thread. Documentation/providers.md.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // OpenClProvider: regions in the memory of any device that has an OpenCL driver; the processor too
 // is one with PoCL, whose buffers the rest of the program cannot reach any more than a GPU's. The
-// loader library is opened when somebody asks, never before. Control thread; DESIGN section 9.
+// loader library is opened when somebody asks, never before. Control thread; providers.md.
 #pragma once
 
 #include <map>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Provider: where regions come from, and the list of those that exist. A further kind of memory is
-// one more file pair with a subclass here and one line in provider.cc. Control thread only. DESIGN
-// sections 2 and 9.
+// one more file pair with a subclass here and one line in provider.cc. Control thread only. See
+// Documentation/providers.md.
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,7 @@
 // through its unique_ptr by whoever allocated it, attached to importers (attachment.h) and, where
 // the CPU can see it, looked at by its owner (region_view.h). What describes it never changes and
 // may be read by any thread; the exporter's acts (Revoke, Remove, Move, Evict) are for any thread
-// too. DESIGN sections 2 and 9.
+// too. See Documentation/memory.md.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RegionGrant: a range of one region, given to be cut into regions of their own. Each part has its
 // own label, policy, users and life, and its piece of the grant is free again when the last of its
-// users has gone. Any thread. DESIGN section 9.
+// users has gone. Any thread. Documentation/providers.md.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RegionLife: whether a region is still there, who uses it, and how they learn that it goes. One is
 // shared by a Region and everything that was made from it (attachments, views, user mappings), so
-// that each may go first. Any thread. DESIGN section 5, rule 4, and section 9.
+// that each may go first. Any thread. Documentation/memory.md.
 #pragma once
 
 #include <atomic>

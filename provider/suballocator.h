@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Suballocator: hands out pieces of one granted range of device memory, in granules of 4 KiB, and
 // takes them back. It knows offsets only and never touches the memory. Used by RegionGrant
-// (region_grant.h), which makes regions of the pieces; one thread at a time. DESIGN section 9.
+// (region_grant.h), which makes regions of the pieces; one thread at a time. providers.md.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Topology: the NICs and the memory of a machine, how far each is from the other, and whether the
 // platform lets them talk without host memory in between. Read once with hwloc, from this machine
-// or from a description of another one; afterwards a plain value, and any thread may ask it. DESIGN
-// section 9.
+// or from a description of another one; afterwards a plain value, and any thread may ask it. See
+// Documentation/providers.md.
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 //
 // Guesses how long the headers of the next frame are, for a NIC that must say where header and
 // payload go before it has seen the frame (a TAP, read with one readv). One per rx queue, used by
-// the worker that polls it. DESIGN section 7, `tap`.
+// the worker that polls it. architecture.md, "Life of a packet".
 
 #pragma once
 

@@ -2,7 +2,7 @@
 //
 // Payload into netmem: how the software NICs append the pieces of one frame to a batch, and how
 // they bring payload that no binding wants to host memory. Called by the TAP and the wire NIC, on
-// the thread that polls the queue. DESIGN section 4, steps 2 and 3.
+// the thread that polls the queue. architecture.md, steps 2 and 3.
 
 #pragma once
 

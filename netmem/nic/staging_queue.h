@@ -5,7 +5,7 @@
 // is copied on by the region's DMA engine, and frames reach the worker, in order, only when their
 // bytes have arrived. So TCP acknowledges, and users see, nothing that is not on the device. Used
 // by the one worker that polls the queue; made and ended on the control thread while it does not.
-// DESIGN section 9.
+// Documentation/providers.md.
 //
 //   NIC ── Poll ──▶ staging net_iovs ── DmaEngine ──▶ net_iovs of the region ── Poll ──▶ worker
 //                   (returned when copied)            (taken when the copy begins: `staged`)

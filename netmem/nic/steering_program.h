@@ -3,7 +3,7 @@
 // The TAP's steering program in the kernel (TUNSETSTEERINGEBPF): it chooses the rx queue of each
 // frame by our flow rules, and spreads the rest over the RSS queues. Owned by TapNic and called on
 // the control thread; the program itself runs on the senders' threads. Needs rights in the initial
-// user namespace. DESIGN section 7, `tap`.
+// user namespace. architecture.md, "Life of a packet".
 
 #pragma once
 

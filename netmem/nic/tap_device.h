@@ -2,7 +2,7 @@
 //
 // A multi-queue TAP with virtio-net headers: /dev/net/tun opened once per rx queue, offloads on,
 // the link up. Made by TapNic on the control thread; afterwards each descriptor is read and written
-// by the worker of its queue. DESIGN section 7, `tap`; linux/if_tun.h.
+// by the worker of its queue. architecture.md, "Life of a packet"; linux/if_tun.h.
 
 #pragma once
 

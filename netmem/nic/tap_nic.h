@@ -2,7 +2,7 @@
 //
 // The TAP as a Netdev: a network interface of the local kernel, whose other end we are, with one rx
 // queue a worker. Needs no special hardware; carries 64 KiB super-frames. Set-up calls come from
-// one control thread. DESIGN section 7, `tap`.
+// one control thread. architecture.md, "Life of a packet".
 
 #pragma once
 

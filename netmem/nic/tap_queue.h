@@ -2,8 +2,8 @@
 //
 // One rx queue of a TAP: reads each frame with one readv into {header slot, posted window of the
 // bound region or of host memory, spill}, and delivers it by reference. Polled and sent on by one
-// worker thread; bound and unbound by the control thread while no worker polls. DESIGN section 7,
-// `tap`.
+// worker thread; bound and unbound by the control thread while no worker polls. architecture.md,
+// "Life of a packet".
 
 #pragma once
 

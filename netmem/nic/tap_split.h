@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Where the bytes of a frame lie after one readv into {header slot, posted window, spill}, and
-// which of them are payload. Pure arithmetic, apart from TapQueue so that it can be fuzzed. DESIGN
-// section 7, `tap`.
+// which of them are payload. Pure arithmetic, apart from TapQueue so that it can be fuzzed. See
+// architecture.md, "Life of a packet".
 //
 //      frame     |eth ip tcp options|payload payload payload payload payload|padding|
 //      readv     |slot          |posted window ...................|spill .............|

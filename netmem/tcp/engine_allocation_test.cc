@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DESIGN rule: after Create the receive path does not allocate. This file replaces operator new for
-// the whole test program and counts.
+// Once an engine is created, the receive path does not allocate. This file replaces operator new
+// for the whole test program and counts.
 
 #include <gtest/gtest.h>
 
