@@ -175,14 +175,15 @@ TEST_F(TapQueueTest, ChecksumsThatTheKernelLeftUnsaidAreSummedInTheRegion) {
 }
 
 TEST_F(TapQueueTest, APollEndsAtItsBoundsAndTheNextGoesOn) {
-  for (uint32_t n = 0; n < 6; ++n) {
+  constexpr uint32_t kFull = kBatchPayloadBytesMax / 60'000 + 1;  // The first sum past the bound.
+  for (uint32_t n = 0; n < kFull + 1; ++n) {
     kernel_->Send(KernelFrame{.payload = TestPayload(60'000, n), .gso_segment_bytes = 1448});
   }
-  ASSERT_EQ(Receive(0, batch_), 5u);  // 5 x 60,000 is the first sum past 256 KiB.
-  for (uint32_t n = 0; n < 5; ++n) EXPECT_EQ(Payload(n), TestPayload(60'000, n));
+  ASSERT_EQ(Receive(0, batch_), kFull);
+  for (uint32_t n = 0; n < kFull; ++n) EXPECT_EQ(Payload(n), TestPayload(60'000, n));
   PutBackAll();
   ASSERT_EQ(Receive(0, batch_), 1u);
-  EXPECT_EQ(Payload(), TestPayload(60'000, 5));
+  EXPECT_EQ(Payload(), TestPayload(60'000, kFull));
   PutBackAll();
 }
 

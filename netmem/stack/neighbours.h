@@ -36,8 +36,8 @@ class Neighbours {
     return nullptr;
   }
 
-  // Changes with every entry: while it stays, an answer of Find() that was remembered is still
-  // right, and to ask again would not have made its neighbour younger than any other.
+  // Changes with every entry: while it stays, an answer of Find() that was remembered is right.
+  // Whoever goes by one asks again now and then all the same, so that its neighbour stays young.
   uint64_t version() const { return version_; }
 
   // What the neighbour itself said when it wanted something of us.

@@ -49,6 +49,7 @@ Worker::Worker(const Config& config, Netdev* netdev, const QueueMemory& host,
 
 uint32_t Worker::Run(Nanos now) {
   now_ = now;
+  ++turns_;
   LookAfterMemory(now);
   uint32_t done = TakeHandedOver(now);
   const uint32_t frames = staging_ == nullptr ? queue_->Poll(*batch_) : staging_->Poll(*batch_);

@@ -183,6 +183,9 @@ class Worker final : public SegmentSink {
     std::array<uint8_t, kAckFrameBytesMax> frame;
   };
   [[gnu::noinline]] bool BuildAck(const AckFields& ack, PendingAck& pending);
+  // How long templates are good: until a neighbour changes, and for one turn at most, so that those
+  // in use are looked up often enough not to be forgotten. Neither number falls.
+  uint64_t AckEpoch() const { return neighbours_.version() + turns_; }
   void SendAcks();
   void Handle(const RxDescriptor& frame, Nanos now);
   // `visited`: workers that had this frame before and did not know it.
@@ -228,6 +231,7 @@ class Worker final : public SegmentSink {
   WorkerStats stats_;
   RxQueueStats handed_stats_;  // Of payload that came by handing over.
   Nanos now_ = 0;              // Of the call being served, for Emit().
+  uint64_t turns_ = 0;
   Nanos strangers_since_ = 0;  // The second in which ICMP errors about nobody's connections count.
   uint32_t strangers_ = 0;     // How many they were.
 

@@ -76,7 +76,7 @@ void Worker::OnUnanswered(const FlowKey& flow) {
   if (!next_hop.has_value()) return;
   if (!(*next_hop == flow.remote)) {
     const MacAddress* const gateway = neighbours_.Find(*next_hop);
-    if (gateway != nullptr) neighbours_.Learn(flow.remote, MacAddress(*gateway));
+    if (gateway != nullptr) (void)neighbours_.Hear(flow.remote, MacAddress(*gateway), true);
   }
   if (neighbours_.MayAsk(*next_hop, now_)) Ask(*next_hop);
 }

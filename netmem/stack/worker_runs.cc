@@ -163,7 +163,7 @@ void Worker::HandleBatch(uint32_t frames, Nanos now) {
 void Worker::EmitAck(const AckFields& ack) {
   AckTemplate& head = ack_templates_[ack.flow->remote.low() % kAckTemplates];
   PendingAck& pending = acks_[ack_count_];
-  if (head.Fits(neighbours_.version(), ack)) [[likely]] {
+  if (head.Fits(AckEpoch(), ack)) [[likely]] {
     pending.bytes = static_cast<uint16_t>(head.Build(ack, pending.frame));
   } else if (!BuildAck(ack, pending)) {
     SegmentSink::EmitAck(ack);  // By the long way, which asks for the neighbour or the gateway.
@@ -178,7 +178,7 @@ bool Worker::BuildAck(const AckFields& ack, PendingAck& pending) {
   if (mac == nullptr) return false;
   pending.bytes = static_cast<uint16_t>(BuildAckFrame(mac_, *mac, ack, pending.frame));
   AckTemplate& head = ack_templates_[ack.flow->remote.low() % kAckTemplates];
-  head.Learn(neighbours_.version(), ack, pending.frame);
+  head.Learn(AckEpoch(), ack, pending.frame);
   return true;
 }
 

@@ -32,7 +32,7 @@ uint64_t CreditBytes(const PagePool& pool, const PieceArray& array) {
 
 // Moves the right edge as far as it may go. Data that waits to be read counts against the
 // connection's cap, so that one user who does not read cannot fill the pool.
-inline void TcpEngine::Grant(TcpConnection& connection) {
+inline void TcpEngine::Grant(TcpConnection& connection, bool memory_may_have_come) {
   const uint64_t unread = connection.receiver.in_order().bytes();
   const uint64_t cap = WindowBytesMax(*connection.options);
   // Rounding adds to the promise with every acknowledgment, however small its segment. A peer that
@@ -46,7 +46,9 @@ inline void TcpEngine::Grant(TcpConnection& connection) {
   WindowLedger& ledger = LedgerOf(connection);
   // A window that is all but full is left alone, so that not every acknowledgment asks the ledger.
   const uint64_t within_reach =
-      ledger.WithinReach(wanted, connection.receiver.reassembly().bytes(), mss);
+      memory_may_have_come
+          ? wanted
+          : ledger.WithinReach(wanted, connection.receiver.reassembly().bytes(), mss);
   if (outstanding + within_reach / kWindowStepDivisor > within_reach) [[likely]] {
     connection.receiver.Extend(ledger.Keep(outstanding, connection.rcv_scale));
   } else {
@@ -64,8 +66,8 @@ void TcpEngine::AskLedger(TcpConnection& connection, uint64_t wanted, uint32_t m
   request.window_scale = connection.rcv_scale;
   const WindowLedger::GrantResult grant = LedgerOf(connection).Grant(request);
   connection.receiver.Extend(grant.window_bytes);
-  // Who has a window left asks again with the next acknowledgment; only who has not even its floor
-  // needs to be woken.
+  // Who has a window left asks again as it is used up; only who has not even its floor needs to be
+  // woken.
   if (grant.limited && grant.window_bytes < uint64_t{kWindowFloorSegments} * mss) {
     Mark(connection, kInCredit);
   }
@@ -78,7 +80,7 @@ inline uint16_t TcpEngine::WindowToAnnounce(TcpConnection& connection, bool with
   const uint8_t scale = with_syn ? uint8_t{0} : connection.rcv_scale;
   if (CanReceiveData(connection.state) || !IsSynchronized(connection.state)) {
     if (connection.joined_ledger) [[likely]] {
-      Grant(connection);
+      Grant(connection, false);
     } else {
       GrantFirst(connection, scale);
     }
@@ -180,8 +182,8 @@ uint64_t TcpEngine::FirstWindow(const FlowKey& flow, bool bound, bool timestamps
 
 // What a SYN cookie says. Nothing remembers it until the connection comes, which then has promised
 // it: so it depends on nothing that may change until then, neither on the memory that is free nor
-// on options that the peer's ACK may lack. It is no more than FirstWindow() would say, which the
-// same SYN may be answered with when it comes again.
+// on options that the peer's ACK may lack. While there is memory it is no more than FirstWindow()
+// would say, which the same SYN may be answered with when it comes again.
 uint64_t TcpEngine::CookieWindow(const FlowKey& flow, bool bound,
                                  const SocketOptions& options) const {
   const PagePool& pool = bound ? *store_->device() : store_->host();
@@ -234,7 +236,7 @@ void TcpEngine::RightSize(TcpConnection& connection, uint32_t consumed_bytes) {
 bool TcpEngine::OpenWindow(TcpConnection& connection) {
   // Until its first payload a connection has its first promise, which may have been of nothing.
   if (connection.joined_ledger) {
-    Grant(connection);
+    Grant(connection, true);
   } else {
     GrantFirst(connection, connection.rcv_scale);
   }

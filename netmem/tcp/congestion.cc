@@ -47,11 +47,12 @@ AckResult NewReno::OnAck(SeqNum snd_una, uint32_t acked_bytes, uint32_t flight_b
   timeout_repeats_ = false;
   if (in_marked_ && snd_una >= marked_until_) in_marked_ = false;
   if (in_recovery_) return OnAckInRecovery(snd_una, acked_bytes, flight_bytes);
-  if (has_recover_ && snd_una >= recover_) after_timeout_ = false;
-  if (has_recover_ && snd_una > recover_) has_recover_ = false;
   // What was told of earlier let new data go then (RFC 3042), and does not count twice.
   const uint32_t news_bytes = acked_bytes - std::min(told_bytes, acked_bytes);
   if (!in_marked_) Grow(news_bytes, std::max(peak_flight_bytes_, flight_bytes + acked_bytes));
+  // Behind Grow(): the ACK that ends it is the one that may cover most of what was there before.
+  if (has_recover_ && snd_una >= recover_) after_timeout_ = false;
+  if (has_recover_ && snd_una > recover_) has_recover_ = false;
   return AckResult::kAdvanced;
 }
 

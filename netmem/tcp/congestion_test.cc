@@ -210,7 +210,9 @@ TEST(NewRenoTest, SlowStartAfterATimeoutCountsOneSegmentPerAcknowledgment) {
   reno.OnAck(kUna + 9000, 9000, 0);  // Data that had arrived before.
   EXPECT_EQ(reno.cwnd_bytes(), 2000u);
   reno.OnAck(kUna + 40000, 31000, 0);  // Everything sent before the timeout is acknowledged.
-  EXPECT_EQ(reno.cwnd_bytes(), 20000u) << "ssthresh, and what lay above it";
+  EXPECT_EQ(reno.cwnd_bytes(), 3000u);
+  reno.OnAck(kUna + 44000, 4000, 0);  // Sent after it.
+  EXPECT_EQ(reno.cwnd_bytes(), 7000u);
 }
 
 TEST(NewRenoTest, ATimeoutEndsFastRecoveryAndItsDuplicatesAreIgnored) {

@@ -319,7 +319,7 @@ class TcpEngine {
                        const SocketOptions& options) const;
   uint64_t CookieWindow(const FlowKey& flow, bool bound, const SocketOptions& options) const;
   void GrantFirst(TcpConnection& connection, uint8_t scale);
-  inline void Grant(TcpConnection& connection);
+  inline void Grant(TcpConnection& connection, bool memory_may_have_come);
   [[gnu::noinline]] void AskLedger(TcpConnection& connection, uint64_t wanted, uint32_t mss);
   void RightSize(TcpConnection& connection, uint32_t consumed_bytes);
   bool OpenWindow(TcpConnection& connection);

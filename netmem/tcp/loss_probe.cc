@@ -70,14 +70,16 @@ std::optional<SendPlan> Sender::LossProbe() {
 
 // TLP_process_ack(), after the ACK and its SACKs are taken. Whether the probe has repaired a loss
 // that nothing else told of: the congestion window learns of it then.
-bool Sender::OnAckOfProbe(const Segment& segment, const AckOutcome& outcome) {
+bool Sender::OnAckOfProbe(const Segment& segment, const AckOutcome& outcome, uint32_t acked_bytes) {
   if (!probing_ || segment.ack < stream_->probe_end) return false;
   const bool again_acked = segment.ack == stream_->probe_end && probe_again_;
   // The original was acknowledged; only what comes next tells whether the copy was, too.
   if (again_acked && outcome.advanced && !outcome.duplicate_reported) return false;
   probing_ = false;
   if (again_acked || !probe_again_ || outcome.duplicate_reported) return false;
-  return stream_->congestion.OnEcnEcho(snd_una_, snd_max_, snd_max_.value() - snd_una_.value());
+  // What was in flight until this ACK: of a receiver that merges segments it may cover all of it.
+  const uint32_t flight = snd_max_.value() - snd_una_.value() + acked_bytes;
+  return stream_->congestion.OnEcnEcho(snd_una_, snd_max_, flight);
 }
 
 }  // namespace devmem

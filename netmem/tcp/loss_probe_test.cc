@@ -156,6 +156,7 @@ TEST_F(LossProbeTest, ALossThatOnlyTheProbeRepairedHalvesTheWindow) {
   TakeSeen();
   Send({.ack = next_ + 8 * 1460u});
   EXPECT_LT(cwnd(), before);
+  EXPECT_GE(cwnd(), 4 * 1460u) << "half of the 8 segments that were in flight";
 }
 
 TEST_F(LossProbeTest, AProbeThatArrivedTwiceLeavesTheWindowAlone) {

@@ -111,7 +111,7 @@ AckOutcome Sender::OnAck(const Segment& segment, uint8_t peer_window_scale,
   outcome.restart_timer = result != AckResult::kPartial;
   if (sack_) TakeSacks(segment, &outcome);
   if (outcome.sacked_bytes != 0 && OnSackNews()) outcome.retransmit = outcome.reduced = true;
-  if (OnAckOfProbe(segment, outcome)) outcome.reduced = true;
+  if (OnAckOfProbe(segment, outcome, data)) outcome.reduced = true;
   return outcome;
 }
 
@@ -125,7 +125,7 @@ void Sender::OnNothingNew(const Segment& segment, bool window_moved, AckOutcome*
     if (outcome->sacked_bytes == 0) {
       const bool duplicate = segment.length() == 0 && !window_moved;
       if (duplicate || outcome->duplicate_reported) {
-        outcome->reduced = OnAckOfProbe(segment, *outcome);
+        outcome->reduced = OnAckOfProbe(segment, *outcome, 0);
       }
       return;
     }

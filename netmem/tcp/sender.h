@@ -220,7 +220,7 @@ class Sender {
   void NoteFlight();
   bool MayProbe() const;
   Nanos ProbeTimeout() const;
-  bool OnAckOfProbe(const Segment& segment, const AckOutcome& outcome);
+  bool OnAckOfProbe(const Segment& segment, const AckOutcome& outcome, uint32_t acked_bytes);
   NewReno FirstWindow() const;
   uint32_t end_offset() const {
     return stream_ != nullptr ? static_cast<uint32_t>(stream_->buffer.size()) : 0;

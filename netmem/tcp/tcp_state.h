@@ -25,7 +25,9 @@ enum class TcpState : uint8_t {
   kTimeWait,
 };
 inline constexpr uint32_t kTcpStateCount = 11;
-static_assert(TcpState::kSynSent < TcpState::kSynReceived &&
+static_assert(TcpState::kClosed < TcpState::kSynReceived &&
+                  TcpState::kListen < TcpState::kSynReceived &&
+                  TcpState::kSynSent < TcpState::kSynReceived &&
                   TcpState::kSynReceived < TcpState::kEstablished,
               "states without the peer's SYN come first");
 

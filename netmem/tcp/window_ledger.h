@@ -152,7 +152,7 @@ class WindowLedger {
   uint64_t first_promised_bytes_ = 0;  // Of connections that have not joined.
   uint64_t waste_ = kWasteOne;
   uint64_t inverse_waste_ = kWasteOne;  // kWasteOne^2 / waste_, kept for the same reason.
-  uint64_t share_bytes_ = 0;  // Twice an equal share. Kept, so that a grant does not divide.
+  uint64_t share_bytes_ = 0;            // Twice an equal share of the pool.
   uint64_t reach_bytes_ = 0;  // What the last grant went by: the equal share, or twice that.
   uint32_t connection_count_ = 0;
 };
@@ -191,7 +191,8 @@ inline WindowLedger::GrantResult WindowLedger::Grant(const GrantRequest& request
   const uint64_t offer_bytes = std::min(target_bytes, std::max(funded_bytes, floor_units));
 
   GrantResult result;
-  result.limited = offer_bytes < target_bytes;
+  // Nor is a window of nothing all that was wanted, where a share is less than a unit.
+  result.limited = offer_bytes < target_bytes || (offer_bytes == 0 && request.wanted_bytes != 0);
   const uint64_t kept_bytes = RoundUp(outstanding_bytes, unit_bytes);
   // Where segments are huge and the pool is small, an eighth of the pool is worth a step.
   const uint64_t whole_bytes = std::min(target_bytes, config_.capacity_bytes / 4);

@@ -68,12 +68,6 @@ class VerdictTest(unittest.TestCase):
                          [verdict.BLOCKS_ONCE_FULL])
         self.assertEqual(self.fields(said(sack=larger), said(sack=smaller)), [verdict.BLOCKS])
 
-    def test_the_number_of_a_fin_is_forgiven_and_no_other(self):
-        ours, theirs = said(sack=[(10, 15)]), said(sack=[(10, 16)])
-        self.assertEqual(verdict.differences(self.STEP, ours, theirs, verdict.History({15})), [])
-        history = verdict.History({16})
-        self.assertEqual(len(verdict.differences(self.STEP, ours, theirs, history)), 1)
-
     def test_blocks_in_another_order_are_not_accepted(self):
         self.assertEqual(self.fields(said(sack=[(10, 20), (30, 40)]),
                                      said(sack=[(30, 40), (10, 20)])), ["sack blocks"])

@@ -4,8 +4,6 @@ The same table is in Documentation/tcp.md; what is not in it is a failure."""
 
 import dataclasses
 
-from .steps import CALLS
-
 
 @dataclasses.dataclass(frozen=True)
 class Accepted:
@@ -31,13 +29,6 @@ def _same_ranges(ours, theirs):
     return not unknown or len(ours) >= 3
 
 
-def _without_fin(blocks, fins):
-    """Linux's blocks, those that end with the number of a FIN shortened by it."""
-    shorter = ((left, right - (right - 1 in fins)) for left, right in blocks)
-    return tuple((left, right) for left, right in shorter if left < right)
-
-
-FIN_IN_A_BLOCK = "FIN in a SACK block"  # Taken out of Linux's blocks before they are compared.
 BLOCKS = "sack blocks"
 BLOCKS_ONCE_FULL = "sack blocks, once an option was full"
 _FULL = 3  # So many blocks leave no room beside timestamps.
@@ -46,12 +37,7 @@ _FULL = 3  # So many blocks leave no room beside timestamps.
 @dataclasses.dataclass
 class History:
     """What earlier steps did that matters for the judgement of later ones."""
-    fins: set = dataclasses.field(default_factory=set)  # Positions of FINs that were sent.
     was_full: bool = False  # Whether Linux has filled an option with blocks.
-
-    def note_step(self, step):
-        if "F" in step.flags and step.kind not in CALLS:
-            self.fins.add(step.position + step.length)
 
     def note_blocks(self, blocks):
         self.was_full = self.was_full or len(blocks) >= _FULL
@@ -67,6 +53,11 @@ def _one_more(ours, theirs):
     return theirs[1:] == ours[:len(theirs) - 1]
 
 
+def _old_fin_told(ours, theirs):
+    """A block of one number, and behind it what we say."""
+    return bool(theirs) and theirs[0][1] - theirs[0][0] == 1 and theirs[1:] == ours
+
+
 ACCEPTED = (
     Accepted(BLOCKS, ("write",), lambda ours, theirs: not ours,
              "data that we send carries no SACK blocks, so that it is as long as it can be; every "
@@ -77,9 +68,6 @@ ACCEPTED = (
     Accepted(BLOCKS, (), _duplicate_told,
              "Linux forgets to report a duplicate part of a segment that it can append to what it "
              "queued before (RFC 2883 section 4 asks for it)"),
-    Accepted(FIN_IN_A_BLOCK, (), lambda ours, theirs: True,
-             "a FIN beyond a hole is no part of a SACK block here; its sender has to send it again "
-             "anyhow, as long as it is not acknowledged"),
     Accepted("timestamp echo", (), lambda ours, theirs: ours < theirs,
              "Linux counts a duplicate that ends exactly at rcv_nxt as acceptable and takes its "
              "timestamp; RFC 9293 section 3.10.7.4 does not. What moves rcv_nxt is echoed alike"),
@@ -98,6 +86,9 @@ ACCEPTED = (
     Accepted("answered", ("edge ack",), lambda ours, theirs: ours and not theirs,
              "for the same reason Linux says nothing to an empty segment right behind the window, "
              "which RFC 9293 section 3.10.7.4 answers"),
+    Accepted(BLOCKS, ("fin",), _old_fin_told,
+             "Linux reports the number of a FIN that lies before rcv_nxt as a duplicate; a stream "
+             "does not end twice, and we report data that came again"),
     Accepted(BLOCKS, ("fin", "fill"), lambda ours, theirs: not ours and len(theirs) == 1,
              "Linux acknowledges a FIN in FIN-WAIT-2 before it forgets the blocks below it"),
     Accepted(BLOCKS, ("fin", "fin inside"), lambda ours, theirs: not theirs,
@@ -110,7 +101,6 @@ def differences(step, engine, kernel, history):
     """[(field, engine's, kernel's)] of one step, accepted ones left out. The step becomes part of
     the history."""
     found = []
-    history.note_step(step)
 
     def check(field, ours, theirs):
         if ours != theirs and not is_accepted(step, field, ours, theirs):
@@ -122,7 +112,7 @@ def differences(step, engine, kernel, history):
     if engine.acks and kernel.acks:
         history.note_blocks(kernel.acks[-1][1])
         check(BLOCKS_ONCE_FULL if history.was_full else BLOCKS, engine.acks[-1][1],
-              _without_fin(kernel.acks[-1][1], history.fins))
+              kernel.acks[-1][1])
         is_new = engine.advanced and step.stamp is not None
         check("new timestamp echo" if is_new else "timestamp echo",
               engine.acks[-1][2], kernel.acks[-1][2])
