@@ -141,14 +141,17 @@ absl::Status RxRig::Start() {
   return worker_->engine().Listen(kOurAddress, kOurPort, kBacklogMax, /*bound=*/true).status();
 }
 
-// Those that send are spread evenly among the idle ones.
+// Those that send are spread among the idle ones: one at random of each so many. At equal distances
+// their slots would meet in a few sets of the second-level cache, as no real connections do.
 absl::Status RxRig::OpenAll() {
   const uint32_t every = 1 + options_.idle_count / std::max(1u, options_.flow_count);
   peers_.reserve(options_.flow_count);
   for (uint32_t number = 0; number < options_.flow_count + options_.idle_count; ++number) {
     TcpFrameSpec segment;
     absl::Status opened = Open(number, &segment);
-    if (opened.ok() && number % every == 0 && peers_.size() < options_.flow_count) {
+    const uint32_t sender =
+        static_cast<uint32_t>(number / every * 0x9e3779b97f4a7c15 >> 32) % every;
+    if (opened.ok() && number % every == sender && peers_.size() < options_.flow_count) {
       opened = MakePeer(peers_.emplace_back(), segment);
     }
     if (!opened.ok()) return opened;
