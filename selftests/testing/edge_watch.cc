@@ -30,8 +30,10 @@ void EdgeWatch::OnEmit(const OutSegment& segment) {
   const uint8_t scale = syn || connection == nullptr ? uint8_t{0} : connection->rcv_scale;
   const SeqNum first = connection == nullptr ? segment.ack : connection->irs + 1;
   const SeqNum edge = segment.ack + DecodeWindow(segment.window, scale);
-  const bool known =
-      !is_new && (!(told.id == ConnectionId()) ? told.id == id : told.first == first);
+  const bool by_cookie = told.id == ConnectionId();
+  // Nothing remembers a cookie: the same SYN that comes again is promised what there is then.
+  const bool forgotten = by_cookie && syn && connection != nullptr;
+  const bool known = !is_new && !forgotten && (by_cookie ? told.first == first : told.id == id);
   const SeqNum before = told.by_syn ? first + told.syn_bytes : told.edge;
   if (known && edge < before && fault_.empty()) {
     fault_ =
