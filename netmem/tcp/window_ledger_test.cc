@@ -145,6 +145,17 @@ TEST(WindowLedgerTest, OneConnectionGetsAtMostTwiceItsShare) {
   EXPECT_FALSE(grant.limited);
 }
 
+// A share smaller than the window's unit rounds down to nothing: that is not all that was wanted,
+// and whoever waits for memory must be told of it.
+TEST(WindowLedgerTest, AWindowOfNothingIsALimitedOne) {
+  WindowLedger ledger = Make();
+  for (int i = 0; i < 10'000; ++i) ledger.Join();
+  const auto grant = ledger.Grant(Scaled(0, 1 << 20, 0, 14));
+  EXPECT_EQ(grant.window_bytes, 0u);
+  EXPECT_TRUE(grant.limited);
+  EXPECT_FALSE(ledger.Grant(Scaled(0, 0, 0, 14)).limited) << "nothing was wanted";
+}
+
 // All are busy and their bytes are read at once. What arrives frees a promise, which goes to
 // whoever asks first: those who ask late must not be left with less and less.
 TEST(WindowLedgerTest, WhoAsksLastGetsHisShareAllTheSame) {
